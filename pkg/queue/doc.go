@@ -1,0 +1,26 @@
+// Package queue is the contract of a durable queue of opaque messages, and
+// knows nothing of telemetry. Two implementations keep it: jetstream (NATS
+// JetStream, embedded or external) and memory (tests, examples). One suite,
+// queuetest, runs on both.
+//
+//	Publisher ──Publish──▶ stream ──┬──▶ durable consumer A ──▶ Delivery ──▶ Ack
+//	            (confirmed)  log    └──▶ durable consumer B ──▶ Delivery ──▶ Retry(after)
+//
+// # Guarantees
+//
+//   - Publish returns nil only when the message is stored at the configured
+//     durability. Any error but ErrFull, ErrTooLarge and ErrNotFound leaves the
+//     outcome unknown: the message may be stored, and whoever repeats it must
+//     use the same ID on the same stream.
+//   - A second Publish of an ID within the stream's dedup window stores nothing
+//     and is a success with Receipt.Duplicate.
+//   - A stream is a log. Nothing is removed by age, by consumption or to make
+//     room: a full stream refuses with ErrFull. Only Purge removes.
+//   - Every durable consumer sees every message at least once, until it is
+//     settled by Ack or Reject. An unsettled delivery comes back after AckWait,
+//     for ever. Order is that of the log for first deliveries and unspecified
+//     for repeated ones.
+//   - A durable consumer shared by several processes hands each delivery to one
+//     of them. Consumers are made by Provisioner, never by the first reader,
+//     and outlive all readers.
+package queue

@@ -1,0 +1,165 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Errors that callers tell apart with errors.Is. Implementations wrap them with
+// the stream, the numbers and what to do.
+var (
+	// ErrFull: the stream is at its limit and stored nothing. Retry later.
+	ErrFull = errors.New("queue is full")
+	// ErrUnavailable: no confirmation within the deadline, or no connection.
+	// The outcome is unknown; retry with the same ID.
+	ErrUnavailable = errors.New("queue is unavailable")
+	// ErrTooLarge: the message exceeds MaxMessageBytes and can never be stored.
+	ErrTooLarge = errors.New("message is larger than the queue accepts")
+	// ErrNotFound: no such stream, consumer or message.
+	ErrNotFound = errors.New("not found in the queue")
+	// ErrNoRoom: a stream cannot be made because its MaxBytes do not fit the
+	// store. A limit must be changed by the operator.
+	ErrNoRoom = errors.New("queue store has no room for the stream")
+	// ErrClosed: the queue, or the consumer, was closed by this process.
+	ErrClosed = errors.New("queue is closed")
+)
+
+// Message is one opaque entry. Header values are short printable ASCII.
+type Message struct {
+	// ID makes publishing idempotent: unique for each message, the same on
+	// each repetition of it. Required for Publish.
+	ID     string
+	Header map[string]string
+	Body   []byte
+}
+
+// Receipt says where a message is stored.
+type Receipt struct {
+	Sequence  uint64 // position in the stream, from 1; 0 when not known
+	Duplicate bool   // it was already stored by an earlier Publish of the ID
+}
+
+// Publisher stores messages.
+type Publisher interface {
+	// Publish stores m on the stream and waits for the confirmation. It repeats
+	// failed tries with the same ID while ctx allows, at most for the publish
+	// horizon of the implementation, which is shorter than the dedup window.
+	// ErrFull is answered at once. m and its bytes belong to the caller again
+	// when Publish returns, and are not changed. Safe for concurrent use.
+	Publish(ctx context.Context, stream string, m *Message) (Receipt, error)
+	// MaxMessageBytes is the largest body plus header that Publish accepts.
+	MaxMessageBytes() int
+}
+
+// StreamConfig describes a stream. Storage is on file, retention by limits with
+// refusal when full, without age limit.
+type StreamConfig struct {
+	Name string
+	// MaxBytes is the size at which the stream refuses. Required.
+	MaxBytes int64
+	// DedupWindow is how long IDs are remembered. 0: 60 s.
+	DedupWindow time.Duration
+}
+
+// StreamState is what a stream holds now.
+type StreamState struct {
+	Name                string
+	Messages, Bytes     uint64
+	MaxBytes            int64
+	FirstSeq, LastSeq   uint64 // FirstSeq = LastSeq+1 when empty
+	FirstTime, LastTime time.Time
+	Consumers           []string // names of durable consumers, sorted
+}
+
+// ConsumerConfig describes a durable consumer, which starts at the first
+// message that the stream holds when the consumer is made.
+type ConsumerConfig struct {
+	Name          string
+	AckWait       time.Duration // 0: 60 s
+	MaxAckPending int           // deliveries unsettled at a time, over all readers. 0: 512
+}
+
+// ConsumerState is the progress of a durable consumer.
+type ConsumerState struct {
+	Name        string
+	AckFloor    uint64 // every message up to here is settled
+	Pending     uint64 // not yet delivered for the first time
+	AckPending  int    // delivered and not settled
+	Redelivered int    // of these, delivered more than once
+}
+
+// Provisioner makes and inspects streams and consumers. Ensure calls are
+// idempotent, safe from many processes at once, and never shrink or empty what
+// exists: a difference that cannot be applied is an error.
+type Provisioner interface {
+	EnsureStream(ctx context.Context, c StreamConfig) error
+	EnsureConsumer(ctx context.Context, stream string, c ConsumerConfig) error
+	StreamState(ctx context.Context, stream string) (StreamState, error)
+	ConsumerState(ctx context.Context, stream, consumer string) (ConsumerState, error)
+	// Get reads one message without disturbing any consumer. ErrNotFound when
+	// it was purged or does not exist yet.
+	Get(ctx context.Context, stream string, seq uint64) (*Message, time.Time, error)
+	// Purge removes every message with a sequence up to and including seq.
+	Purge(ctx context.Context, stream string, seq uint64) error
+}
+
+// ConsumeOptions bound what a reader takes in advance of its caller.
+type ConsumeOptions struct {
+	// MaxBytes bounds the bodies pulled and not yet returned by Next. It must
+	// be larger than the largest message. 0: 16 MiB.
+	MaxBytes int
+	// MaxMessages bounds their number. 0: 64.
+	MaxMessages int
+}
+
+// Consumer is one reader of a durable consumer.
+type Consumer interface {
+	// Next returns the next delivery; it waits until there is one, ctx ends
+	// (ctx.Err()), or the consumer is closed (ErrClosed). Passing trouble
+	// (reconnects, leader changes, a stalled pull) is overcome inside. Not safe
+	// for concurrent use; deliveries are.
+	Next(ctx context.Context) (Delivery, error)
+	// Close stops pulling and gives back what Next did not return. Deliveries
+	// already returned can still be settled.
+	Close() error
+}
+
+// Delivery is one handing-over of a message. It is to be settled once: Ack,
+// Retry or Reject; the first counts and a further one is an error. A delivery
+// that is never settled comes back after AckWait.
+type Delivery interface {
+	// Message is owned by the delivery and stays valid; it must not be changed.
+	Message() *Message
+	Stream() string
+	Sequence() uint64
+	// Attempt is 1 for the first delivery.
+	Attempt() int
+	// StoredAt is the queue's own time at storing.
+	StoredAt() time.Time
+	// Ack settles the message as done, without waiting for the server: after a
+	// crash it may come back.
+	Ack() error
+	// AckSync settles and waits for the server's confirmation.
+	AckSync(ctx context.Context) error
+	// Retry gives the message back, to be delivered again after the time.
+	Retry(after time.Duration) error
+	// Reject settles the message as never to be delivered again to this
+	// consumer. Whoever rejects must have kept it elsewhere first.
+	Reject(reason string) error
+	// Extend starts AckWait anew.
+	Extend() error
+}
+
+// Queue is everything of one connection.
+type Queue interface {
+	Publisher
+	Provisioner
+	// Consume opens a reader of a durable consumer made by EnsureConsumer;
+	// ErrNotFound when there is none.
+	Consume(ctx context.Context, stream, consumer string, o ConsumeOptions) (Consumer, error)
+	// Ready is nil when a Publish would be tried now; else it says why not.
+	Ready(ctx context.Context) error
+	// Close ends connections. It is idempotent.
+	Close() error
+}
