@@ -1,0 +1,131 @@
+// Package topology names the streams and durable consumers that all roles
+// share, and makes them. Any role may apply the same plan at any time: making
+// is idempotent, and nothing that exists is shrunk or emptied.
+//
+//	PENSTOCK_TRACES_0 … _n   one stream a signal and shard    export-<destination>
+//	PENSTOCK_METRICS_0 …                                      export-<destination>
+//	PENSTOCK_LOGS_0 …                                         export-<destination>
+//	PENSTOCK_DLQ             what no retry can deliver        (none)
+//
+// The durable of each destination is made here and never by the first worker,
+// so that what is accepted before any worker runs is kept for it.
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/pkg/queue"
+)
+
+// DeadLetters is the stream of messages that no retry can deliver.
+const DeadLetters = "PENSTOCK_DLQ"
+
+// dedupWindow is longer than the publish horizon of 45 s.
+const dedupWindow = 60 * time.Second
+
+// deadLetterShare of the queue's bytes belongs to the dead-letter stream.
+const deadLetterShare = 10 // 1/10
+
+// Plan is what must exist.
+type Plan struct {
+	// Shards is the number of streams a signal, from 1.
+	Shards int
+	// MaxBytes is the budget of all streams together: a tenth for dead
+	// letters, the rest in equal parts.
+	MaxBytes int64
+	// Destinations each get a durable on the streams of their signals.
+	Destinations []Destination
+	// AckWait and MaxAckPending of each durable; 0: the queue's defaults.
+	AckWait       time.Duration
+	MaxAckPending int
+}
+
+// Destination is one reader of the queue.
+type Destination struct {
+	Name    string
+	Signals []otlp.Signal // empty: all
+}
+
+// Takes tells whether the destination wants a signal.
+func (d Destination) Takes(s otlp.Signal) bool {
+	if len(d.Signals) == 0 {
+		return true
+	}
+	for _, want := range d.Signals {
+		if want == s {
+			return true
+		}
+	}
+	return false
+}
+
+// Stream names the stream of a signal's shard.
+func Stream(s otlp.Signal, shard int) string {
+	return fmt.Sprintf("PENSTOCK_%s_%d", strings.ToUpper(s.String()), shard)
+}
+
+// Durable names the consumer of a destination, the same on each stream.
+func Durable(destination string) string { return "export-" + destination }
+
+// Streams lists the telemetry streams of a signal.
+func (p Plan) Streams(s otlp.Signal) []string {
+	names := make([]string, p.Shards)
+	for i := range names {
+		names[i] = Stream(s, i)
+	}
+	return names
+}
+
+// AllStreams lists every stream of the plan, dead letters last.
+func (p Plan) AllStreams() []string {
+	var names []string
+	for _, s := range otlp.Signals {
+		names = append(names, p.Streams(s)...)
+	}
+	return append(names, DeadLetters)
+}
+
+// Apply makes what is missing. An error names the stream or consumer.
+func Apply(ctx context.Context, q queue.Provisioner, p Plan) error {
+	if p.Shards < 1 {
+		return fmt.Errorf("queue.shards is %d: want at least 1", p.Shards)
+	}
+	dead := p.MaxBytes / deadLetterShare
+	each := (p.MaxBytes - dead) / int64(p.Shards*otlp.NumSignals)
+	if each < 1<<20 {
+		return fmt.Errorf("queue.max_bytes of %d leaves %d bytes for each of %d streams: want at least 1 MiB each", p.MaxBytes, each, p.Shards*otlp.NumSignals)
+	}
+	for _, s := range otlp.Signals {
+		for _, name := range p.Streams(s) {
+			if err := ensureStream(ctx, q, name, each); err != nil {
+				return err
+			}
+			for _, d := range p.Destinations {
+				if !d.Takes(s) {
+					continue
+				}
+				c := queue.ConsumerConfig{Name: Durable(d.Name), AckWait: p.AckWait, MaxAckPending: p.MaxAckPending}
+				if err := q.EnsureConsumer(ctx, name, c); err != nil {
+					return fmt.Errorf("make consumer %s of stream %s: %w", c.Name, name, err)
+				}
+			}
+		}
+	}
+	return ensureStream(ctx, q, DeadLetters, dead)
+}
+
+func ensureStream(ctx context.Context, q queue.Provisioner, name string, maxBytes int64) error {
+	err := q.EnsureStream(ctx, queue.StreamConfig{Name: name, MaxBytes: maxBytes, DedupWindow: dedupWindow})
+	switch {
+	case errors.Is(err, queue.ErrNoRoom):
+		return fmt.Errorf("make stream %s of %d bytes: %w; lower queue.max_bytes or give the server a larger store", name, maxBytes, err)
+	case err != nil:
+		return fmt.Errorf("make stream %s: %w", name, err)
+	}
+	return nil
+}
