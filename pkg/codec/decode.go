@@ -1,0 +1,110 @@
+package codec
+
+import (
+	"encoding/binary"
+
+	"github.com/klauspost/compress/s2"
+)
+
+// Decode appends the decompressed src to dst and returns the longer slice. name
+// is any spelling that Canonical knows. No more than limit bytes are produced:
+// larger data is ErrTooLarge, damaged, truncated or trailing data ErrCorrupt,
+// an unknown name ErrUnknown; on an error dst is returned with its length
+// unchanged, what lies behind that length is undefined. Several gzip members or
+// zstd frames in a row are decoded as one.
+//
+// With room in dst (see DeclaredSize) nothing is allocated by none, s2, snappy
+// and zstd. It keeps neither slice, they must not overlap, and it is safe for
+// concurrent use.
+func Decode(dst []byte, name string, src []byte, limit int) ([]byte, error) {
+	canonical, ok := Canonical(name)
+	if !ok {
+		return dst, unknown(name)
+	}
+	limit = max(limit, 0)
+	var out []byte
+	var err error
+	switch canonical {
+	case None:
+		if len(src) > limit {
+			return dst, tooLarge(None, uint64(len(src)), limit)
+		}
+		return append(dst, src...), nil
+	case S2:
+		out, err = decodeS2(dst, src, limit)
+	case Zstd:
+		out, err = decodeZstd(dst, src, limit)
+	case Gzip:
+		out, err = decodeGzip(dst, src, limit)
+	case Deflate:
+		out, err = decodeDeflate(dst, src, limit)
+	case Brotli:
+		out, err = decodeBrotli(dst, src, limit)
+	case Snappy:
+		if isSnappyFramed(src) {
+			out, err = decodeSnappyFramed(dst, src, limit)
+		} else {
+			out, err = decodeSnappyBlock(dst, src, limit)
+		}
+	case SnappyFramed:
+		out, err = decodeSnappyFramed(dst, src, limit)
+	}
+	if err != nil {
+		return out[:len(dst)], err
+	}
+	return out, nil
+}
+
+// DeclaredSize is the number of bytes that src claims to hold when decoded, or
+// -1 when its format does not say (br, deflate), src is damaged, or name is
+// unknown. It reads headers only. It is a claim, good for sizing a buffer or
+// reserving memory before Decode, never to be believed: pass it as the limit to
+// hold a client to its word. It is an upper bound for zstd frames without a
+// content size, and the size of the last member for gzip.
+func DeclaredSize(name string, src []byte) int {
+	canonical, _ := Canonical(name)
+	switch canonical {
+	case None:
+		return len(src)
+	case S2:
+		if n, err := s2.DecodedLen(src); err == nil {
+			return n
+		}
+	case Zstd:
+		if n, _, err := zstdSize(src); err == nil && n <= 1<<62 {
+			return int(n)
+		}
+	case Gzip:
+		if len(src) >= gzipMinLen {
+			return int(binary.LittleEndian.Uint32(src[len(src)-4:]))
+		}
+	case Snappy, SnappyFramed:
+		if isSnappyFramed(src) {
+			if n, err := snappyFramedSize(src); err == nil && n <= 1<<62 {
+				return int(n)
+			}
+		} else if canonical == Snappy {
+			if n, err := s2.DecodedLen(src); err == nil {
+				return n
+			}
+		}
+	}
+	return -1
+}
+
+// decodeS2 trusts the declared length up to the limit: an s2 block may hold
+// millions of bytes in five, so that no claim within the limit is absurd.
+func decodeS2(dst, src []byte, limit int) ([]byte, error) {
+	n, err := s2.DecodedLen(src)
+	if err != nil {
+		return dst, corrupt(S2, len(src), err)
+	}
+	if n > limit {
+		return dst, tooLarge(S2, uint64(n), limit)
+	}
+	dst = room(dst, n)
+	if _, err := s2.Decode(dst[len(dst):len(dst)+n:len(dst)+n], src); err != nil {
+		return dst, corrupt(S2, len(src), err)
+	}
+	return dst[:len(dst)+n], nil
+}
