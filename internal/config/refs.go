@@ -1,0 +1,77 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// reference is a value that was written with ${...}.
+type reference struct {
+	text     string // as written
+	resolved string
+}
+
+// expand replaces ${env:NAME}, ${env:NAME:-default} and ${file:PATH} in a text;
+// $${ stands for ${ itself. What a reference brings is not expanded again. An
+// error names the reference, never a content.
+func expand(text string, env func(string) (string, bool)) (out string, referred bool, err error) {
+	var b strings.Builder
+	for {
+		i := strings.Index(text, "${")
+		if i < 0 {
+			b.WriteString(text)
+			return b.String(), referred, nil
+		}
+		if i > 0 && text[i-1] == '$' {
+			b.WriteString(text[:i-1] + "${")
+			text = text[i+2:]
+			continue
+		}
+		b.WriteString(text[:i])
+		end := strings.IndexByte(text[i:], '}')
+		if end < 0 {
+			return "", false, fmt.Errorf("a reference begins with ${ and has no }; to mean the text itself, write $${")
+		}
+		content, err := lookUp(text[i+2:i+end], env)
+		if err != nil {
+			return "", true, err
+		}
+		b.WriteString(content)
+		text, referred = text[i+end+1:], true
+	}
+}
+
+func lookUp(ref string, env func(string) (string, bool)) (string, error) {
+	kind, name, _ := strings.Cut(ref, ":")
+	switch kind {
+	case "env":
+		name, otherwise, hasDefault := strings.Cut(name, ":-")
+		// As in a shell: the default also stands in for an empty variable.
+		if v, ok := env(name); ok && (v != "" || !hasDefault) {
+			return v, nil
+		}
+		if hasDefault {
+			return otherwise, nil
+		}
+		return "", fmt.Errorf("${%s}: the environment variable %s is not set; set it, or write ${env:%s:-default}", ref, name, name)
+	case "file":
+		f, err := os.Open(name)
+		if err != nil {
+			return "", fmt.Errorf("${%s}: %w", ref, err)
+		}
+		defer f.Close()
+		data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+		if err != nil {
+			return "", fmt.Errorf("${%s}: %w", ref, err)
+		}
+		if len(data) > maxFile {
+			return "", fmt.Errorf("${%s}: the file is larger than %s", ref, ByteSize(maxFile))
+		}
+		// Editors and "kubectl create secret" leave a last newline.
+		return strings.TrimRight(string(data), "\r\n"), nil
+	default:
+		return "", fmt.Errorf("${%s} is not a reference: want ${env:NAME}, ${env:NAME:-default} or ${file:PATH}; to mean the text itself, write $${", ref)
+	}
+}
