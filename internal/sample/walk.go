@@ -165,3 +165,34 @@ func field(b []byte) (num protowire.Number, v, rest []byte, err error) {
 	}
 	return num, v, b[n:], nil
 }
+
+// Count is the number of spans, metric points or log records of an encoded
+// Export*ServiceRequest. It looks no deeper than it must.
+func Count(sig otlp.Signal, b []byte) (items int, err error) {
+	count := func([]byte) error { items++; return nil }
+	item := count
+	if sig == otlp.Metrics {
+		item = func(metric []byte) error {
+			for len(metric) > 0 {
+				num, data, rest, err := field(metric)
+				if err != nil {
+					return err
+				}
+				switch num {
+				case 5, 7, 9, 10, 11:
+					if err := eachField(data, 1, count); err != nil {
+						return err
+					}
+				}
+				metric = rest
+			}
+			return nil
+		}
+	}
+	err = eachField(b, 1, func(block []byte) error {
+		return eachField(block, 2, func(scope []byte) error {
+			return eachField(scope, 2, item)
+		})
+	})
+	return items, err
+}
