@@ -200,6 +200,11 @@ func (w *walk) message(m *message, pos, end, depth int) bool {
 			}
 			pos += n
 			continue
+		case opAttribute:
+			if depth+sp+2 <= maxDepth && plainAttribute(b, pos, n) {
+				pos += n
+				continue
+			}
 		case opItem:
 			w.info.Items++
 			w.timeA, w.timeB = 0, 0

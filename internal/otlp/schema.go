@@ -15,6 +15,7 @@ const (
 
 	opString       // must be UTF-8
 	opMessage      // go in
+	opAttribute    // go in: a KeyValue
 	opItem         // go in: a span, a data point or a log record
 	opMetric       // go in: a metric, whose data is a oneof
 	opData         // go in: a member of that oneof
@@ -66,6 +67,9 @@ func str(num uint32, name string) field {
 }
 func msg(num uint32, name string, sub *message) field {
 	return field{num: num, name: name, wire: 2, op: opMessage, sub: sub}
+}
+func attributes(num uint32, name string, kv *message) field {
+	return field{num: num, name: name, wire: 2, op: opAttribute, sub: kv, repeated: true}
 }
 func item(num uint32, name string, sub *message) field {
 	sub.item = true
