@@ -22,6 +22,7 @@ func (p *Pool) maintain() {
 		}
 		p.mu.Lock()
 		if !p.closed {
+			p.markNeeded(time.Now())
 			p.closeUnneeded()
 			p.replaceAged()
 			p.keepWarm()

@@ -119,9 +119,12 @@ func (p *Pool) dispatch() {
 func (p *Pool) take(c *conn) {
 	c.inFlight++
 	p.inFlight++
-	// The first n connections are those that this load needs; which ones does
-	// not matter, as the calls are spread evenly.
-	now := time.Now()
+	p.markNeeded(time.Now())
+}
+
+// markNeeded notes that the load of now needs the first n connections; which
+// ones does not matter, as the calls are spread evenly. It needs mu.
+func (p *Pool) markNeeded(now time.Time) {
 	for i := 0; i < len(p.conns) && i*p.cfg.GrowAt < p.inFlight; i++ {
 		p.conns[i].needed = now
 	}

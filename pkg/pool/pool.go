@@ -131,7 +131,7 @@ func (p *Pool) release(ctx context.Context, c *conn, sent bool, err error) error
 		err = &NoConnectionError{Endpoint: c.endpoint.target, Err: c.lastErr, code: code}
 	case !sent && code == codes.DeadlineExceeded: // it was lost between the choice and the call
 		err = &NoConnectionError{Endpoint: c.endpoint.target, Err: err, code: code}
-	case code == codes.DeadlineExceeded && ctx.Err() != nil:
+	case timedOut(ctx, code):
 		c.deadlines++
 	case code != codes.Canceled && code != codes.Unavailable:
 		c.deadlines = 0
@@ -147,6 +147,15 @@ func (p *Pool) release(ctx context.Context, c *conn, sent bool, err error) error
 	}
 	p.dispatch()
 	return err
+}
+
+// timedOut tells a call without an answer. A server that keeps the deadline too
+// may reset the stream a moment before ctx ends here, which grpc reports as
+// DEADLINE_EXCEEDED or CANCELLED.
+func timedOut(ctx context.Context, code codes.Code) bool {
+	d, ok := ctx.Deadline()
+	return ok && time.Until(d) < 50*time.Millisecond && ctx.Err() != context.Canceled &&
+		(code == codes.DeadlineExceeded || code == codes.Canceled)
 }
 
 // open adds a connection to e. It needs mu. It is nil only if grpc refuses
