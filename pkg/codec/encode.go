@@ -27,6 +27,7 @@ type Encoder interface {
 //	      about zstd 1, 3, 7 and 11 of the reference implementation)
 //	gzip  1-9
 //	br    1-9
+//	x-snappy-framed  0, for peers that want snappy
 //
 // Encoders of one codec and level share their state: making many is cheap.
 func NewEncoder(name string, level int) (Encoder, error) {
@@ -51,12 +52,14 @@ func NewEncoder(name string, level int) (Encoder, error) {
 		return &gzipEncoders[level-1], nil
 	case Brotli:
 		return &brotliEncoders[level-1], nil
+	case SnappyFramed:
+		return snappyFramedEncoder{}, nil
 	}
 	return noneEncoder{}, nil
 }
 
 // levels is the highest level of each codec that can be written.
-var levels = map[string]int{None: 0, S2: 2, Zstd: 9, Gzip: 9, Brotli: 9}
+var levels = map[string]int{None: 0, S2: 2, Zstd: 9, Gzip: 9, Brotli: 9, SnappyFramed: 0}
 
 // MaxEncodedLen is an upper bound for the compressed size of n bytes at any
 // level, or -1 for a codec that Encoder cannot write.
@@ -76,6 +79,9 @@ func MaxEncodedLen(name string, n int) int {
 		return n + n>>10 + 64
 	case Brotli:
 		return n + n>>10 + 64
+	case SnappyFramed:
+		// Every chunk is encoded in place, which needs room for the worst case.
+		return 10 + n + (n>>16+1)*(8+s2.MaxEncodedLen(snappyChunk)-snappyChunk)
 	}
 	return -1
 }

@@ -140,10 +140,39 @@ func decodeSnappyFramed(dst, src []byte, limit int) ([]byte, error) {
 		} else if err := snappyBlock(chunk, body); err != nil {
 			return dst, corrupt(SnappyFramed, len(src), err)
 		}
-		if c := Checksum(chunk); c>>15|c<<17+0xa282ead8 != sum {
+		if snappyMask(Checksum(chunk)) != sum {
 			return dst, corrupt(SnappyFramed, len(src), errSnappyCRC)
 		}
 		dst = dst[:len(dst)+n]
 	}
 	return dst, nil
 }
+
+// snappyFramedEncoder writes the framing format: what gRPC peers call snappy.
+type snappyFramedEncoder struct{}
+
+func (snappyFramedEncoder) Name() string { return SnappyFramed }
+
+func (snappyFramedEncoder) Append(dst, src []byte) ([]byte, error) {
+	dst = room(dst, MaxEncodedLen(SnappyFramed, len(src)))
+	dst = append(dst, snappyStreamID...)
+	for len(src) > 0 {
+		chunk := src[:min(len(src), snappyChunk)]
+		src = src[len(chunk):]
+		at := len(dst) // header of 4 bytes, checksum of 4
+		body := s2.EncodeSnappy(dst[at+8:cap(dst)], chunk)
+		kind := byte(snappyCompressed)
+		if len(body) >= len(chunk) {
+			kind = snappyUncompressed
+			body = append(dst[at+8:at+8], chunk...)
+		}
+		dst = dst[:at+8+len(body)]
+		size := 4 + len(body)
+		dst[at], dst[at+1], dst[at+2], dst[at+3] = kind, byte(size), byte(size>>8), byte(size>>16)
+		binary.LittleEndian.PutUint32(dst[at+4:], snappyMask(Checksum(chunk)))
+	}
+	return dst, nil
+}
+
+// snappyMask is the format's own: a checksum of data that holds checksums.
+func snappyMask(c uint32) uint32 { return (c>>15 | c<<17) + 0xa282ead8 }

@@ -1,0 +1,145 @@
+package grpcwire
+
+import (
+	"fmt"
+
+	"google.golang.org/grpc/mem"
+
+	"github.com/penstock-otel/penstock/pkg/codec"
+)
+
+// DefaultLimit is the most bytes that a message may have when decompressed,
+// unless its Frame says otherwise: 64 MiB, as OTLP recommends.
+const DefaultLimit = 64 << 20
+
+// Frame is one gRPC message as bytes. The zero value is ready to receive into.
+// It is used by one goroutine at a time.
+type Frame struct {
+	// Data is the message. The frame holds one reference to each buffer, from
+	// Unmarshal or NewFrame until Free.
+	Data mem.BufferSlice
+	// Encoding is the compression that Data still has: "gzip", "zstd" or
+	// "snappy" in a frame received with KeepCompressed, else "".
+	Encoding string
+
+	// KeepCompressed is set by a receiver that calls Decompress itself, after it
+	// reserved the memory. Otherwise receiving decompresses.
+	KeepCompressed bool
+	// Limit is the most bytes the message may have when decompressed as it is
+	// received; 0 means DefaultLimit. The limit on the wire is gRPC's
+	// MaxRecvMsgSize.
+	Limit int
+	// Pool is where buffers for decompressed data come from; nil means
+	// mem.DefaultBufferPool.
+	Pool mem.BufferPool
+
+	deferred bool // ServiceDesc decompresses after RecvMsg
+}
+
+// NewFrame makes a message of b, without a copy. gRPC may read b until the call
+// is over and beyond, when it ended early by a deadline: b must never change
+// again. For memory that is used again see NewFrameRelease.
+func NewFrame(b []byte) *Frame {
+	return &Frame{Data: mem.BufferSlice{mem.SliceBuffer(b)}}
+}
+
+// NewFrameRelease makes a message of b, and calls release exactly once: when
+// the frame is freed and gRPC has let go of b, from the goroutine that was last.
+// Only then may b be used again.
+func NewFrameRelease(b []byte, release func()) *Frame {
+	if mem.IsBelowBufferPoolingThreshold(cap(b)) { // gRPC counts no references to small buffers
+		f := NewFrame(append([]byte(nil), b...))
+		release()
+		return f
+	}
+	return &Frame{Data: mem.BufferSlice{mem.NewBuffer(&b, releasePool(release))}}
+}
+
+// releasePool is a pool whose Put is a function.
+type releasePool func()
+
+func (releasePool) Get(n int) *[]byte { b := make([]byte, n); return &b }
+func (r releasePool) Put(*[]byte)     { r() }
+
+// Len is the number of bytes in Data.
+func (f *Frame) Len() int { return f.Data.Len() }
+
+// Free lets go of the data and empties the frame. It may be called again.
+func (f *Frame) Free() {
+	f.Data.Free()
+	f.Data, f.Encoding = nil, ""
+}
+
+// Bytes is Data in one piece: the buffer itself when it is one, else a copy from
+// pool (nil means Pool). The bytes must not be changed, and live until release
+// is called, once, also if the frame is freed before.
+func (f *Frame) Bytes(pool mem.BufferPool) (b []byte, release func()) {
+	if pool == nil {
+		pool = f.pool()
+	}
+	buf := f.Data.MaterializeToBuffer(pool)
+	return buf.ReadOnlyData(), buf.Free
+}
+
+// DeclaredLen is the size that the message claims to have when decompressed: a
+// claim, see codec.DeclaredSize, or -1 when it does not say. It is Len for a
+// message that is not compressed.
+func (f *Frame) DeclaredLen() int {
+	if f.Encoding == "" {
+		return f.Len()
+	}
+	return codec.DeclaredSize(f.Encoding, f.onePiece())
+}
+
+// Decompress replaces Data by its decompressed form, at most limit bytes (0
+// means Limit). It does nothing when there is no Encoding. The error is for
+// ReceiveProblem and carries the gRPC status that OTLP asks for; the data is
+// then still compressed, so that another limit may be tried.
+func (f *Frame) Decompress(limit int) error {
+	if f.Encoding == "" {
+		return nil
+	}
+	if limit == 0 {
+		limit = f.Limit
+	}
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	src := f.onePiece()
+	// Claims beyond 32 times the compressed size are honoured as data arrives.
+	size := min(max(codec.DeclaredSize(f.Encoding, src), 0), limit, 32*len(src))
+	pool := f.pool()
+	buf := pool.Get(max(size, 1))
+	out, err := codec.Decode((*buf)[:0], f.Encoding, src, limit)
+	if err != nil {
+		pool.Put(buf)
+		return &receiveError{err: fmt.Errorf("message in grpc-encoding %q: %w", f.Encoding, err)}
+	}
+	if cap(out) > cap(*buf) { // it outgrew the claim: out is not of the pool
+		pool.Put(buf)
+		buf = pool.Get(len(out))
+		copy(*buf, out)
+	} else {
+		*buf = out
+	}
+	f.Free()
+	f.Data = mem.BufferSlice{mem.NewBuffer(buf, pool)}
+	return nil
+}
+
+// onePiece makes Data one buffer and returns its bytes.
+func (f *Frame) onePiece() []byte {
+	if len(f.Data) != 1 {
+		buf := f.Data.MaterializeToBuffer(f.pool())
+		f.Data.Free()
+		f.Data = mem.BufferSlice{buf}
+	}
+	return f.Data[0].ReadOnlyData()
+}
+
+func (f *Frame) pool() mem.BufferPool {
+	if f.Pool != nil {
+		return f.Pool
+	}
+	return mem.DefaultBufferPool()
+}

@@ -1,0 +1,114 @@
+package grpcwire
+
+import (
+	"math/bits"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc/mem"
+)
+
+const (
+	minTier = 11 // 2 KiB: gRPC keeps no count of buffers up to 1 KiB, they are never put back
+	maxTier = 26 // 64 MiB
+)
+
+// MeteredPool is a mem.BufferPool that knows how many bytes are out. Buffers
+// come in powers of two from 2 KiB to 64 MiB, are not zeroed, and are kept when
+// they are put back, up to a limit; what is smaller or larger is allocated, and
+// only the larger is counted.
+//
+// As experimental.BufferPool of a grpc.Server (1.85) it covers: the payload of
+// every HTTP/2 DATA frame over 1 KiB that is received, the compaction of small
+// ones, messages that gRPC decompresses (here: compressed messages on their way
+// to Codec), and replies that gRPC compresses. It does not cover: the read and
+// write buffers of connections, headers, frames of up to 1 KiB, messages as
+// they are encoded, and protobuf messages, which use mem.DefaultBufferPool.
+// Frame.Pool brings decompressed messages under it.
+//
+// A buffer that is dropped, as gRPC drops what it received on a cancelled
+// stream, counts until the garbage collector has found it.
+type MeteredPool struct {
+	allocated atomic.Int64 // bytes of buffers that exist, idle or out
+	idle      atomic.Int64
+	maxIdle   int64
+	tiers     [maxTier + 1]tier
+}
+
+type tier struct {
+	mu   sync.Mutex
+	free []*[]byte
+}
+
+var _ mem.BufferPool = (*MeteredPool)(nil)
+
+// NewMeteredPool keeps at most maxIdle bytes for reuse; 0 means 64 MiB.
+func NewMeteredPool(maxIdle int64) *MeteredPool {
+	if maxIdle == 0 {
+		maxIdle = 64 << 20
+	}
+	return &MeteredPool{maxIdle: maxIdle}
+}
+
+// InUse is the number of bytes in buffers that were got and not put back, by
+// their capacity.
+func (p *MeteredPool) InUse() int64 { return p.allocated.Load() - p.idle.Load() }
+
+// Idle is the number of bytes kept for reuse.
+func (p *MeteredPool) Idle() int64 { return p.idle.Load() }
+
+// Get returns a buffer of n bytes with any content.
+func (p *MeteredPool) Get(n int) *[]byte {
+	if mem.IsBelowBufferPoolingThreshold(n) {
+		b := make([]byte, n)
+		return &b
+	}
+	size := n
+	if k := max(bits.Len(uint(n-1)), minTier); k <= maxTier {
+		size = 1 << k
+		if b := p.tiers[k].pop(); b != nil {
+			p.idle.Add(-int64(size))
+			*b = (*b)[:n]
+			return b
+		}
+	}
+	b := make([]byte, n, size)
+	buf := &b
+	p.allocated.Add(int64(size))
+	runtime.AddCleanup(buf, func(size int64) { p.allocated.Add(-size) }, int64(size))
+	return buf
+}
+
+// Put takes back a buffer that Get returned.
+func (p *MeteredPool) Put(buf *[]byte) {
+	size := cap(*buf)
+	k := bits.Len(uint(size)) - 1
+	if k < minTier || k > maxTier || size != 1<<k {
+		return
+	}
+	if p.idle.Add(int64(size)) > p.maxIdle {
+		p.idle.Add(-int64(size))
+		return
+	}
+	p.tiers[k].push(buf)
+}
+
+func (t *tier) pop() *[]byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := len(t.free) - 1
+	if last < 0 {
+		return nil
+	}
+	b := t.free[last]
+	t.free[last] = nil
+	t.free = t.free[:last]
+	return b
+}
+
+func (t *tier) push(b *[]byte) {
+	t.mu.Lock()
+	t.free = append(t.free, b)
+	t.mu.Unlock()
+}
