@@ -1,0 +1,77 @@
+package jetstream
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/penstock-otel/penstock/pkg/queue"
+)
+
+// EnsureConsumer implements queue.Provisioner. AckWait and MaxAckPending of an
+// existing consumer are updated; its position never changes.
+func (q *Queue) EnsureConsumer(ctx context.Context, stream string, c queue.ConsumerConfig) error {
+	if err := checkConsumer(c.Name); err != nil {
+		return err
+	}
+	if c.AckWait < 0 || c.MaxAckPending < 0 {
+		return fmt.Errorf("queue: consumer %s of stream %s: ack wait %s and max ack pending %d must not be negative",
+			c.Name, stream, c.AckWait, c.MaxAckPending)
+	}
+	if c.AckWait == 0 {
+		c.AckWait = DefaultAckWait
+	}
+	if c.MaxAckPending == 0 {
+		c.MaxAckPending = DefaultMaxAckPending
+	}
+	s, done, ctx, err := q.stream(ctx, stream)
+	if err != nil {
+		return err
+	}
+	defer done()
+	_, err = s.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+		Durable:       c.Name,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       c.AckWait,
+		MaxDeliver:    -1, // giving up is the reader's decision, by Reject
+		MaxAckPending: c.MaxAckPending,
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		// InactiveThreshold 0: a consumer without readers lives for ever.
+	})
+	if err != nil {
+		return apiError("consumer "+c.Name+" of stream "+stream, err)
+	}
+	return nil
+}
+
+// ConsumerState implements queue.Provisioner.
+func (q *Queue) ConsumerState(ctx context.Context, stream, consumer string) (queue.ConsumerState, error) {
+	info, err := q.consumerInfo(ctx, stream, consumer)
+	if err != nil {
+		return queue.ConsumerState{}, err
+	}
+	return queue.ConsumerState{
+		Name: consumer, AckFloor: info.AckFloor.Stream,
+		Pending: info.NumPending, AckPending: info.NumAckPending, Redelivered: info.NumRedelivered,
+	}, nil
+}
+
+func (q *Queue) consumerInfo(ctx context.Context, stream, consumer string) (*jetstream.ConsumerInfo, error) {
+	if err := checkStream(stream); err != nil {
+		return nil, err
+	}
+	if err := checkConsumer(consumer); err != nil {
+		return nil, err
+	}
+	ctx, done, err := q.call(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	c, err := q.js.Consumer(ctx, stream, consumer)
+	if err != nil {
+		return nil, apiError("consumer "+consumer+" of stream "+stream, err)
+	}
+	return c.CachedInfo(), nil
+}

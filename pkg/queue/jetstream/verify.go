@@ -1,0 +1,123 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+// varz is what the proof needs of a server's /varz (nats-server 2.15.2,
+// server/monitor.go Varz, server/jetstream.go JetStreamConfig).
+type varz struct {
+	ID        string `json:"server_id"`
+	Name      string `json:"server_name"`
+	Version   string `json:"version"`
+	JetStream struct {
+		Config *struct {
+			SyncAlways bool `json:"sync_always"`
+		} `json:"config"`
+		Meta *struct {
+			Size int `json:"cluster_size"`
+		} `json:"meta"`
+	} `json:"jetstream"`
+}
+
+// badVersion lost or could lose confirmed data in this release.
+const badVersion = "2.15.0"
+
+// verify gives a sentence about what is proven, or an error that says what was
+// asked, what was seen, and the ways out.
+func verify(ctx context.Context, c Config, nc *nats.Conn) (string, error) {
+	if c.Durability == Process {
+		return "process: survives a crash of the server's process, not a power cut", nil
+	}
+	var proof string
+	var err error
+	if c.Conn != nil {
+		proof, err = verifyEmbedded(c)
+	} else {
+		proof, err = verifyExternal(ctx, c, nc)
+	}
+	if err == nil && nc.ConnectedServerVersion() == badVersion {
+		err = errors.New("nats-server 2.15.0 can lose confirmed data on compaction: use 2.15.2 or later, or 2.14.9")
+	}
+	switch {
+	case err == nil:
+		return string(c.Durability) + ", verified: " + proof, nil
+	case c.AllowUnverified:
+		c.Logger.Warn("queue durability is not verified", "durability", c.Durability, "reason", err)
+		return fmt.Sprintf("%s, NOT verified: %v", c.Durability, err), nil
+	}
+	return "", fmt.Errorf("queue: durability %s cannot be verified: %w", c.Durability, err)
+}
+
+func verifyEmbedded(c Config) (string, error) {
+	s, ok := c.Conn.(interface{ SyncAlways() bool })
+	if !ok {
+		return "", errors.New("the embedded server does not tell whether it syncs before it confirms; to go on all the same set queue.allow_unverified: true")
+	}
+	if !s.SyncAlways() {
+		return "", errors.New("the embedded server confirms before it syncs: start it with sync always, or choose durability process")
+	}
+	return "the embedded server syncs before it confirms", nil
+}
+
+func verifyExternal(ctx context.Context, c Config, nc *nats.Conn) (string, error) {
+	servers, asked := askSystem(ctx, nc)
+	var seen []string
+	if asked != nil {
+		seen = append(seen, asked.Error())
+	}
+	for _, u := range c.MonitorURLs {
+		v, err := askMonitor(ctx, c, u)
+		if err != nil {
+			seen = append(seen, err.Error())
+			continue
+		}
+		servers = append(servers, v)
+	}
+	proven, why := judge(servers, nc.ConnectedServerId())
+	if why == "" {
+		return proven, nil
+	}
+	seen = append(seen, why)
+	return "", fmt.Errorf("asked by $SYS.REQ.SERVER.PING.VARZ and at %d monitor urls, saw: %s; either set sync_interval: always on every server and let them be asked (queue.monitor_urls: the http monitoring address of each), or set queue.allow_unverified: true",
+		len(c.MonitorURLs), strings.Join(seen, "; "))
+}
+
+// judge wants every server of the cluster, and the one we talk to among them,
+// to sync always.
+func judge(servers []varz, connected string) (proof, why string) {
+	var names, lazy []string
+	size, ids := 1, map[string]bool{}
+	for _, v := range servers {
+		if ids[v.ID] || v.JetStream.Config == nil {
+			continue
+		}
+		ids[v.ID] = true
+		if v.JetStream.Meta != nil {
+			size = max(size, v.JetStream.Meta.Size)
+		}
+		if v.JetStream.Config.SyncAlways {
+			names = append(names, v.Name+" "+v.Version)
+		} else {
+			lazy = append(lazy, v.Name)
+		}
+	}
+	slices.Sort(names)
+	switch {
+	case len(ids) == 0:
+		return "", "no server that told its settings"
+	case len(lazy) > 0:
+		return "", fmt.Sprintf("servers that confirm before they sync: %s", strings.Join(lazy, ", "))
+	case len(ids) < size:
+		return "", fmt.Sprintf("%d of %d servers of the cluster: %s", len(ids), size, strings.Join(names, ", "))
+	case size == 1 && !ids[connected]:
+		return "", fmt.Sprintf("other servers (%s) than the one connected to (%s)", strings.Join(names, ", "), connected)
+	}
+	return "sync always on " + strings.Join(names, ", "), ""
+}
