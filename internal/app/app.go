@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -51,12 +52,13 @@ type App struct {
 	name   string
 	logger *slog.Logger
 	state  State
-	failed chan error // the first failure of a goroutine; buffered
+	failed chan struct{} // closed at the first failure
 
-	mu    sync.Mutex // guards everything below
-	base  context.Context
-	steps []step
-	errs  []error // of goroutines, after the first
+	mu       sync.Mutex // guards everything below
+	base     context.Context
+	endStart context.CancelFunc
+	steps    []step
+	failures []error // the first one stopped the app
 }
 
 type step struct {
@@ -69,7 +71,7 @@ type step struct {
 func New(name string, logger *slog.Logger) *App {
 	return &App{
 		name: name, logger: logger, StopTimeout: DefaultStopTimeout,
-		failed: make(chan error, 1), base: context.Background(),
+		failed: make(chan struct{}), base: context.Background(), endStart: func() {},
 	}
 }
 
@@ -129,23 +131,29 @@ func (a *App) Go(name string, fn func(context.Context) error) {
 func (a *App) Fail(err error) { a.fail(err) }
 
 func (a *App) fail(err error) {
-	select {
-	case a.failed <- err:
-	default:
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.errs = append(a.errs, err)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.failures = append(a.failures, err)
+	if len(a.failures) == 1 {
+		close(a.failed)
+		a.endStart()
+		a.logger.Error("failed, stopping", "role", a.name, "error", err)
+		return
 	}
+	a.logger.Error("failed as well", "role", a.name, "error", err)
 }
 
-// Run starts, waits until ctx ends or a goroutine fails, and stops. Start gets
-// ctx, so that a signal ends a start that waits for something. The error joins
-// why the app failed and every step that did not stop cleanly; nil is a clean
-// end. An App is run once.
+// Run starts, waits until ctx ends or a goroutine fails, and stops. The context
+// of start ends with ctx and with a failure, so that both end a start that waits
+// for something: what is to live until its own step takes the context of Go. The
+// error joins why the app failed and every step that did not stop cleanly; nil
+// is a clean end. An App is run once.
 func (a *App) Run(ctx context.Context, start func(context.Context, *App) error) (err error) {
 	began := time.Now()
+	starting, cancel := context.WithCancel(ctx)
+	defer cancel()
 	a.mu.Lock()
-	a.base = context.WithoutCancel(ctx)
+	a.base, a.endStart = context.WithoutCancel(ctx), cancel
 	a.mu.Unlock()
 	a.logger.Info("starting", "role", a.name, "version", Version().Version, "commit", Version().Commit)
 	defer func() {
@@ -155,38 +163,45 @@ func (a *App) Run(ctx context.Context, start func(context.Context, *App) error) 
 			err = errors.Join(fmt.Errorf("%s: panic: %v", a.name, p), a.stop())
 		}
 	}()
-	if startErr := start(ctx, a); startErr != nil {
-		if ctx.Err() != nil && errors.Is(startErr, ctx.Err()) {
+	if startErr := a.begin(starting, start); startErr != nil {
+		return errors.Join(startErr, a.stop())
+	}
+	select {
+	case <-a.failed:
+		return a.stop()
+	case <-ctx.Done():
+		if !a.state.Started() {
 			a.logger.Info("asked to stop while starting", "role", a.name)
 			return a.stop()
 		}
-		a.logger.Error("start failed", "role", a.name, "error", startErr)
-		return errors.Join(fmt.Errorf("start of %s: %w", a.name, startErr), a.stop())
+	default:
+		a.state.set(Ready)
+		a.logger.Info("ready", "role", a.name, "after", time.Since(began))
 	}
-	a.state.set(Ready)
-	a.logger.Info("ready", "role", a.name, "after", time.Since(began))
 	select {
+	case <-a.failed:
+		return a.stop()
 	case <-ctx.Done():
-		a.state.set(Draining)
-		a.logger.Info("draining", "role", a.name, "delay", a.DrainDelay)
-		return a.drained()
-	case failure := <-a.failed:
-		a.logger.Error("failed, stopping", "role", a.name, "error", failure)
-		return errors.Join(failure, a.stop())
 	}
-}
-
-// drained waits for the drain delay and stops. A failure ends the wait.
-func (a *App) drained() error {
+	a.state.set(Draining)
+	a.logger.Info("draining", "role", a.name, "delay", a.DrainDelay)
 	timer := time.NewTimer(a.DrainDelay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return a.stop()
-	case failure := <-a.failed:
-		a.logger.Error("failed while draining", "role", a.name, "error", failure)
-		return errors.Join(failure, a.stop())
+	case <-a.failed: // nothing is served any more: no reason to wait
 	}
+	return a.stop()
+}
+
+// begin calls start. That ctx or a failure ended it is no error of its own.
+func (a *App) begin(ctx context.Context, start func(context.Context, *App) error) error {
+	err := start(ctx, a)
+	if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	a.logger.Error("start failed", "role", a.name, "error", err)
+	return fmt.Errorf("start of %s: %w", a.name, err)
 }
 
 // stop undoes all steps, the last first.
@@ -205,16 +220,11 @@ func (a *App) stop() error {
 			errs = append(errs, err)
 		}
 	}
-	select {
-	case failure := <-a.failed:
-		errs = append(errs, failure)
-	default:
-	}
 	a.mu.Lock()
-	errs = append(errs, a.errs...)
+	errs = append(slices.Clone(a.failures), errs...)
 	a.mu.Unlock()
 	a.state.set(Stopped)
-	a.logger.Info("stopped", "role", a.name, "after", time.Since(began), "failed_steps", len(errs))
+	a.logger.Info("stopped", "role", a.name, "after", time.Since(began), "errors", len(errs))
 	return errors.Join(errs...)
 }
 
