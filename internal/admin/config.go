@@ -1,0 +1,39 @@
+package admin
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+
+	"github.com/penstock-otel/penstock/internal/config"
+)
+
+// Config is the admin section of a role's configuration.
+type Config struct {
+	Listen string           `yaml:"listen" help:"Address of the port for health, metrics and status; everything on it only reads." example:"0.0.0.0:8080"`
+	Pprof  string           `yaml:"pprof" help:"Whether /debug/pprof is served; auto: only while listen is a loopback address, since profiles show what is in memory." enum:"auto,on,off"`
+	TLS    config.TLSServer `yaml:"tls" help:"TLS of the admin port."`
+}
+
+// DefaultConfig listens on loopback.
+func DefaultConfig() Config { return Config{Listen: "127.0.0.1:8080", Pprof: "auto"} }
+
+// Validate refuses an address that no listener takes.
+func (c Config) Validate() error {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return errors.Join(config.KeyError("listen", "want host:port, not %q", c.Listen))
+	}
+	return nil
+}
+
+// loopback says whether only this machine reaches the address.
+func (c Config) loopback() bool {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func (c Config) pprof() bool { return c.Pprof == "on" || c.Pprof != "off" && c.loopback() }

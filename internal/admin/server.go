@@ -1,0 +1,215 @@
+// Package admin is the port on which a role can be seen from outside: health,
+// metrics, profiles, status and a page for people. It only reads, and it is the
+// first thing that starts and the last that stops, so that a process that cannot
+// start says why.
+//
+//	/livez /readyz /startupz   probes                    never guarded
+//	/metrics                   Prometheus, OpenMetrics   never guarded
+//	/api/v1/status[/...]       JSON: status, config, buildinfo
+//	/debug/pprof/              profiles
+//	/                          the same as a page
+//
+// # Guarantees
+//
+//   - Liveness depends on nothing but the process: a dead peer restarts nobody.
+//   - A check or status provider that hangs or panics costs one goroutine and
+//     says so in its place; it never takes the page or the process with it.
+//   - The configuration is shown redacted.
+package admin
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Bounds of the server. A profile is written for as long as it was asked for,
+// so that those handlers have a bound of their own.
+const (
+	headerTimeout   = 5 * time.Second
+	readTimeout     = 30 * time.Second
+	writeTimeout    = 30 * time.Second
+	profileTimeout  = 5 * time.Minute
+	idleTimeout     = 2 * time.Minute
+	maxHeaderBytes  = 64 << 10
+	shutdownTimeout = 5 * time.Second
+)
+
+// Options are what New needs. Registry and State are required.
+type Options struct {
+	Config   Config
+	Name     string // of the role, for the page's title
+	Registry *prometheus.Registry
+	State    *app.State
+	// EffectiveConfig writes the redacted configuration as "yaml" or "json":
+	// (*config.Loaded).Print. Nil leaves the endpoint out.
+	EffectiveConfig func(w io.Writer, format string) error
+	BuildInfo       app.BuildInfo
+	Logger          *slog.Logger // nil: slog.Default
+	// Guard wraps all but the probes and the metrics, and what Handle adds;
+	// authentication goes here. Nil lets everyone in.
+	Guard func(http.Handler) http.Handler
+}
+
+// Server is the admin port. AddCheck, AddStatus and Handle may be called while
+// it serves.
+type Server struct {
+	o        Options
+	logger   *slog.Logger
+	listener net.Listener
+	http     *http.Server
+	mux      *http.ServeMux
+	began    time.Time
+	calls    calls
+
+	mu     sync.RWMutex // guards everything below
+	checks []check
+	status []provider
+}
+
+// New registers the process's metrics and binds the port; Serve answers on it.
+// Who does not call Serve calls Shutdown, to give the port back.
+func New(o Options) (*Server, error) {
+	if o.Registry == nil || o.State == nil {
+		return nil, errors.New("BUG: admin.New needs a Registry and a State")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Guard == nil {
+		o.Guard = func(h http.Handler) http.Handler { return h }
+	}
+	s := &Server{o: o, logger: app.Component(o.Logger, "admin"), mux: http.NewServeMux(), began: time.Now()}
+	if err := s.register(); err != nil {
+		return nil, err
+	}
+	tlsConfig, err := o.Config.TLS.Config(s.logger, "h2", "http/1.1")
+	if err != nil {
+		return nil, fmt.Errorf("admin port: %w", err)
+	}
+	s.routes()
+	s.http = &http.Server{
+		Handler:           headers(s.mux),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+	}
+	if s.listener, err = net.Listen("tcp", o.Config.Listen); err != nil {
+		return nil, fmt.Errorf("admin port: %w; change admin.listen", err)
+	}
+	if tlsConfig != nil {
+		s.listener = tls.NewListener(s.listener, tlsConfig)
+	}
+	return s, nil
+}
+
+// Addr is the address that was bound, with the real port.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Serve answers until ctx ends or Shutdown is called, and returns once the
+// requests in flight are done or over their time. Nil is a normal end.
+func (s *Server) Serve(ctx context.Context) error {
+	s.logger.Info("serving", "address", s.Addr())
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		if err := s.Shutdown(bound); err != nil {
+			s.logger.Warn("requests cut off at shutdown", "error", err)
+		}
+	})
+	err := s.http.Serve(s.listener)
+	if !stop() {
+		<-ended
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("admin port %s: %w", s.Addr(), err)
+}
+
+// Shutdown stops taking requests, waits for those in flight as long as ctx
+// allows, then cuts them off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
+	// A server that never served does not know of its listener.
+	if closeErr := s.listener.Close(); closeErr != nil && !errors.Is(closeErr, net.ErrClosed) {
+		err = errors.Join(err, closeErr)
+	}
+	return err
+}
+
+// Start serves within a's life: one call for the roles.
+func (s *Server) Start(a *app.App) {
+	a.Go("admin port", s.Serve)
+}
+
+// Handle adds a role's own route, behind the guard. The pattern is that of
+// http.ServeMux; a pattern that exists panics there.
+func (s *Server) Handle(pattern string, h http.Handler) {
+	s.mux.Handle(pattern, s.o.Guard(deadline(writeTimeout, h)))
+}
+
+func (s *Server) routes() {
+	open := func(pattern string, h http.HandlerFunc) { s.mux.Handle(pattern, deadline(writeTimeout, h)) }
+	open("GET /livez", s.livez)
+	open("GET /readyz", s.readyz)
+	open("GET /startupz", s.startupz)
+	open("GET /metrics", s.metrics().ServeHTTP)
+	s.Handle("GET /api/v1/status", http.HandlerFunc(s.apiStatus))
+	s.Handle("GET /api/v1/status/buildinfo", http.HandlerFunc(s.apiBuildInfo))
+	s.Handle("GET /{$}", http.HandlerFunc(s.page))
+	s.Handle("GET /style.css", http.HandlerFunc(style))
+	if s.o.EffectiveConfig != nil {
+		s.Handle("GET /api/v1/status/config", http.HandlerFunc(s.apiConfig))
+	}
+	if s.o.Config.pprof() {
+		s.routePprof()
+	}
+}
+
+// headers keeps a browser from doing anything with an answer but showing it.
+func headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// deadline bounds how long a slow client can hold an answer.
+func deadline(d time.Duration, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A writer that cannot have a deadline is a test's recorder.
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func wantsJSON(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), "application/json")
+}
