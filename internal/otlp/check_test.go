@@ -215,22 +215,19 @@ func TestCheckSaysWhere(t *testing.T) {
 	bad := lenField(2, "\x11abc")
 	good := lenField(2)
 	for _, c := range []struct {
-		sig        Signal
-		b          string
-		path, text string
+		sig     Signal
+		b, want string
 	}{
-		{Traces, lenField(1) + lenField(1, good, lenField(2, good, good, bad)),
-			"resource_spans[1].scope_spans[1].spans[2].field 2"[:len("resource_spans[1].scope_spans[1].spans[2]")] + ".span_id",
-			"resource_spans[1].scope_spans[1].spans[2].span_id: 8 bytes are wanted and 3 are left at byte 14"},
-		{Traces, lenField(1, "\x12\x7f"), "resource_spans[0].scope_spans", "resource_spans[0].scope_spans: length 127 exceeds the 0 bytes left at byte 2"},
-		{Traces, "\x8a", "", "request: tag is cut short at byte 0"},
-		{Traces, groups(7, 2) + "\x10\x01" + "\x0a", "resource_spans", "resource_spans: length is cut short at byte 6"},
-		{Traces, lenField(99, "a") + "\xf0\x07", "field 126", "field 126: value is cut short at byte 4"},
-		{Metrics, metric(lenField(5, lenField(1, lenField(7, "\x0b")))), "", "resource_metrics[0].scope_metrics[0].metrics[0].gauge.data_points[0].attributes[0].key: group 1 has no end at byte 12"},
+		{Traces, lenField(1) + lenField(1, good, lenField(2, good, good, bad)), "resource_spans[1].scope_spans[1].spans[2].span_id: 8 bytes are wanted and 3 are left at byte 14"},
+		{Traces, lenField(1, "\x12\x7f"), "resource_spans[0].scope_spans: length 127 exceeds the 0 bytes left at byte 2"},
+		{Traces, "\x8a", "request: tag is cut short at byte 0"},
+		{Traces, groups(7, 2) + "\x10\x01" + "\x0a", "resource_spans: length is cut short at byte 6"},
+		{Traces, lenField(99, "a") + "\xf0\x07", "field 126: value is cut short at byte 4"},
+		{Metrics, metric(lenField(5, lenField(1, lenField(7, "\x0b")))), "resource_metrics[0].scope_metrics[0].metrics[0].gauge.data_points[0].attributes[0].key: group 1 has no end at byte 12"},
 	} {
 		_, err := Check(c.sig, []byte(c.b), CheckOptions{})
-		if err == nil || err.Error() != c.text {
-			t.Errorf("%v\nwant %s", err, c.text)
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%v\nwant %s", err, c.want)
 		}
 	}
 	_, err := Check(Logs, []byte(lenField(1, lenField(2, lenField(2, lenField(5, nest(100, "\x00", 5, 1)))))), CheckOptions{})

@@ -6,7 +6,7 @@ import "iter"
 type rawField struct {
 	tag   uint64
 	raw   []byte // tag and value
-	value []byte // of a length-delimited field, without the length
+	value []byte // what follows the tag; without the length, where there is one
 }
 
 // in tells whether f is length-delimited and its number is in the set of bits.
@@ -28,7 +28,7 @@ func fields(b []byte) iter.Seq[rawField] {
 			if stop < 0 {
 				return
 			}
-			f := rawField{tag: tag, raw: b[at:stop]}
+			f := rawField{tag: tag, raw: b[at:stop], value: b[next:stop]}
 			if tag&7 == 2 {
 				_, start := varint(b, next, stop)
 				f.value = b[start:stop]

@@ -17,7 +17,7 @@ var rejectedKeys = [NumSignals]string{"rejectedSpans", "rejectedDataPoints", "re
 // full success, else partial_success. rejected 0 with a message is a warning.
 // The messages of the three signals have the same encoding. The message is cut
 // to 1 KiB of valid UTF-8.
-func AppendResponse(dst []byte, sig Signal, rejected int64, message string) []byte {
+func AppendResponse(dst []byte, _ Signal, rejected int64, message string) []byte {
 	if rejected == 0 && message == "" {
 		return dst
 	}
@@ -70,60 +70,42 @@ func AppendResponseJSON(dst []byte, sig Signal, rejected int64, message string) 
 	return append(dst, "}}"...)
 }
 
+// responseSchema is Export*ServiceResponse. error_message is not held to UTF-8:
+// a server's slip in a text is no reason to doubt its answer.
+var responseSchema = func() *message {
+	var response, partial message
+	partial.define("PartialSuccess", scalar(1, "rejected"), scalar(2, "error_message"))
+	response.define("Response", msg(1, "partial_success", &partial))
+	return &response
+}()
+
 // ParseResponse reads the partial success out of an Export*ServiceResponse of
 // any signal: 0 and "" for full success. A negative count, which the
 // specification does not know, is read as 0; the message is cut to 1 KiB of
 // valid UTF-8. The error is a *Malformed.
 func ParseResponse(b []byte) (rejected int64, message string, err error) {
-	off := 0
-	for off < len(b) {
-		num, typ, n := protowire.ConsumeTag(b[off:])
-		if n < 0 {
-			return 0, "", &Malformed{Offset: off, Problem: "tag: " + protowire.ParseError(n).Error()}
+	w := walk{b: b}
+	if !w.message(responseSchema, 0, len(b), 1) {
+		if w.bad.Path = pathTo(responseSchema, b, w.bad.Offset); w.bad.Path == "" {
+			w.bad.Path = "response"
 		}
-		if num != 1 || typ != protowire.BytesType {
-			m := protowire.ConsumeFieldValue(num, typ, b[off+n:])
-			if m < 0 {
-				return 0, "", &Malformed{Offset: off, Problem: fmt.Sprintf("field %d: %v", num, protowire.ParseError(m))}
-			}
-			off += n + m
+		return 0, "", w.bad
+	}
+	for f := range fields(b) {
+		if !f.in(1 << 1) {
 			continue
 		}
-		body, m := protowire.ConsumeBytes(b[off+n:])
-		if m < 0 {
-			return 0, "", &Malformed{Offset: off, Path: "partial_success", Problem: protowire.ParseError(m).Error()}
+		for g := range fields(f.value) { // repeated ones merge
+			switch g.tag {
+			case 1<<3 | 0:
+				v, _ := varint(g.value, 0, len(g.value))
+				rejected = int64(v)
+			case 2<<3 | 2:
+				message = string(g.value)
+			}
 		}
-		if err := parsePartial(body, &rejected, &message); err != nil {
-			return 0, "", &Malformed{Offset: off, Path: "partial_success", Problem: err.Error()}
-		}
-		off += n + m
 	}
 	return max(rejected, 0), boundMessage(message), nil
-}
-
-// parsePartial reads one partial_success; repeated ones merge, so what it does
-// not name stays.
-func parsePartial(b []byte, rejected *int64, message *string) error {
-	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		b = b[n:]
-		n = protowire.ConsumeFieldValue(num, typ, b)
-		if n < 0 {
-			return fmt.Errorf("field %d: %w", num, protowire.ParseError(n))
-		}
-		switch {
-		case num == 1 && typ == protowire.VarintType:
-			v, _ := protowire.ConsumeVarint(b)
-			*rejected = int64(v)
-		case num == 2 && typ == protowire.BytesType:
-			*message, _ = protowire.ConsumeString(b)
-		}
-		b = b[n:]
-	}
-	return nil
 }
 
 type jsonPartial struct {

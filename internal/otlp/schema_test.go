@@ -13,8 +13,8 @@ func TestSchemaIsTheOfficialOne(t *testing.T) {
 	for _, sig := range Signals {
 		compareSchema(t, schemas[sig], official(sig).ProtoReflect().Descriptor(), done)
 	}
-	if len(done) != 34-5 { // the envelopes three times, what they share once
-		t.Logf("%d message types compared", len(done))
+	if len(done) < 34 { // what the metrics alone reach
+		t.Errorf("only %d message types compared", len(done))
 	}
 }
 
