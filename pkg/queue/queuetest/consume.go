@@ -1,0 +1,368 @@
+package queuetest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/penstock-otel/penstock/pkg/queue"
+)
+
+func (s *suite) independent() {
+	s.make(1<<20, "a", "b")
+	s.put(ids(3)...)
+	a, b := s.read("a"), s.read("b")
+	for _, id := range ids(3) {
+		s.must(s.expect(a, id, 1).AckSync(s.ctx))
+	}
+	for _, id := range ids(3) {
+		d := s.expect(b, id, 1)
+		if d.Stream() != s.stream || string(d.Message().Body) != "body of "+id || d.Message().Header["Penstock-Signal"] != "traces" || d.StoredAt().IsZero() {
+			s.t.Fatalf("delivery %s of %s: %+v stored at %s", id, d.Stream(), d.Message(), d.StoredAt())
+		}
+	}
+	s.until("a", "all acked", func(c queue.ConsumerState) bool { return c.AckFloor == 3 && c.AckPending == 0 && c.Pending == 0 })
+	s.until("b", "none acked", func(c queue.ConsumerState) bool { return c.AckFloor == 0 && c.AckPending == 3 && c.Pending == 0 })
+}
+
+func (s *suite) consumerFirst() {
+	s.make(1<<20, "c")
+	s.put("a", "b")
+	s.until("c", "pending without readers", func(c queue.ConsumerState) bool { return c.Pending == 2 && c.AckPending == 0 })
+	c := s.read("c")
+	s.must(s.expect(c, "a", 1).AckSync(s.ctx))
+	s.must(c.Close())
+	s.put("c")
+	// Without readers the consumer lives on, at its place. What a reader held and
+	// gave back may count as an attempt.
+	c = s.read("c")
+	got := []string{s.next(c).Message().ID, s.next(c).Message().ID}
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"b", "c"}) {
+		s.t.Fatalf("delivered %v, want b and c", got)
+	}
+}
+
+func (s *suite) order() {
+	s.make(1<<20, "c")
+	c := s.read("c")
+	s.put(ids(100)...)
+	for i, id := range ids(100) {
+		d := s.expect(c, id, 1)
+		if d.Sequence() != uint64(i+1) {
+			s.t.Fatalf("%s has sequence %d", id, d.Sequence())
+		}
+		s.must(d.Ack())
+	}
+}
+
+func (s *suite) redelivery() {
+	s.make(1 << 20)
+	s.consumer("c", s.o.AckWait)
+	s.put("a")
+	c := s.read("c")
+	first := s.expect(c, "a", 1)
+	handed := time.Now()
+	s.expect(c, "a", 2)
+	if waited := time.Since(handed); waited < s.o.AckWait/2 {
+		s.t.Fatalf("came back after %s, ack wait is %s", waited, s.o.AckWait)
+	}
+	s.until("c", "a redelivery", func(c queue.ConsumerState) bool { return c.Redelivered == 1 && c.AckPending == 1 })
+	d := s.expect(c, "a", 3)
+	s.must(d.AckSync(s.ctx))
+	s.must(first.Ack()) // late, and harmless
+	s.quiet(c, s.o.AckWait*2)
+}
+
+func (s *suite) retry() {
+	s.make(1<<20, "c")
+	s.put("a", "b")
+	c := s.read("c")
+	const after = 400 * time.Millisecond
+	s.must(s.expect(c, "a", 1).Retry(after))
+	asked := time.Now()
+	s.must(s.expect(c, "b", 1).Ack())
+	d := s.expect(c, "a", 2)
+	if waited := time.Since(asked); waited < after*9/10 {
+		s.t.Fatalf("came back after %s, asked for %s", waited, after)
+	}
+	s.must(d.Retry(0))
+	s.must(s.expect(c, "a", 3).AckSync(s.ctx))
+}
+
+func (s *suite) reject() {
+	s.make(1 << 20)
+	s.consumer("c", s.o.AckWait)
+	s.consumer("other", s.o.AckWait*100)
+	s.put("poison")
+	c := s.read("c")
+	s.must(s.expect(c, "poison", 1).Reject("not\r\nUTF-8"))
+	s.until("c", "the message settled", func(c queue.ConsumerState) bool { return c.AckFloor == 1 && c.AckPending == 0 })
+	s.quiet(c, s.o.AckWait*2)
+	s.expect(s.read("other"), "poison", 1) // to this consumer alone
+	_, _, err := s.q.Get(s.ctx, s.stream, 1)
+	s.must(err)
+}
+
+func (s *suite) extend() {
+	s.make(1 << 20)
+	s.consumer("c", s.o.AckWait)
+	s.put("a")
+	c := s.read("c")
+	d := s.expect(c, "a", 1)
+	for range 6 {
+		s.quiet(c, s.o.AckWait/3)
+		s.must(d.Extend())
+	}
+	s.must(d.AckSync(s.ctx))
+	if d.Extend() == nil {
+		s.t.Fatal("a settled delivery was extended")
+	}
+	s.quiet(c, s.o.AckWait*2)
+}
+
+func (s *suite) ackSync() {
+	s.make(1<<20, "c")
+	s.put("a", "b")
+	c := s.read("c")
+	s.must(s.expect(c, "a", 1).AckSync(s.ctx))
+	st, err := s.q.ConsumerState(s.ctx, s.stream, "c")
+	s.must(err)
+	if st.AckFloor != 1 {
+		s.t.Fatalf("state after a confirmed ack: %+v", st)
+	}
+	b := s.expect(c, "b", 1)
+	ctx, cancel := context.WithCancel(s.ctx)
+	cancel()
+	s.wantErr(b.AckSync(ctx), queue.ErrUnavailable)
+	s.must(b.AckSync(s.ctx)) // it failed, so it did not count
+}
+
+func (s *suite) settleOnce() {
+	s.make(1<<20, "c")
+	settle := map[string]func(queue.Delivery) error{
+		"ack":      queue.Delivery.Ack,
+		"ack sync": func(d queue.Delivery) error { return d.AckSync(s.ctx) },
+		"retry":    func(d queue.Delivery) error { return d.Retry(time.Hour) },
+		"reject":   func(d queue.Delivery) error { return d.Reject("no") },
+	}
+	c := s.read("c")
+	for _, first := range slices.Sorted(maps.Keys(settle)) {
+		s.put(first)
+		d := s.expect(c, first, 1)
+		s.must(settle[first](d))
+		for _, second := range slices.Sorted(maps.Keys(settle)) {
+			if settle[second](d) == nil {
+				s.t.Errorf("%s after %s is accepted", second, first)
+			}
+		}
+	}
+	s.put("racing")
+	d := s.expect(c, "racing", 1)
+	var wg sync.WaitGroup
+	won := make(chan struct{}, 8)
+	for range 8 {
+		wg.Go(func() {
+			if d.Ack() == nil {
+				won <- struct{}{}
+			}
+		})
+	}
+	wg.Wait()
+	if len(won) != 1 {
+		s.t.Fatalf("%d of 8 acks of one delivery counted", len(won))
+	}
+}
+
+func (s *suite) ackFloor() {
+	s.make(1<<20, "c")
+	s.put(ids(5)...)
+	c := s.read("c")
+	var ds []queue.Delivery
+	for range 5 {
+		ds = append(ds, s.next(c))
+	}
+	floor := func(want uint64, pending int) {
+		s.t.Helper()
+		s.until("c", fmt.Sprintf("floor %d with %d in hand", want, pending),
+			func(c queue.ConsumerState) bool { return c.AckFloor == want && c.AckPending == pending })
+	}
+	s.must(ds[1].Ack())
+	s.must(ds[2].Reject("bad"))
+	floor(0, 3)
+	s.must(ds[0].Ack())
+	floor(3, 2)
+	s.must(ds[4].Ack())
+	floor(3, 1)
+	s.must(ds[3].Ack())
+	floor(5, 0)
+}
+
+func (s *suite) maxAckPending() {
+	s.make(1 << 20)
+	s.must(s.q.EnsureConsumer(s.ctx, s.stream, queue.ConsumerConfig{Name: "c", AckWait: 30 * time.Second, MaxAckPending: 3}))
+	s.put(ids(5)...)
+	c := s.read("c")
+	first := s.expect(c, "m001", 1)
+	s.expect(c, "m002", 1)
+	s.expect(c, "m003", 1)
+	s.quiet(c, 200*time.Millisecond)
+	s.must(first.Ack())
+	s.expect(c, "m004", 1)
+}
+
+func (s *suite) shared() {
+	s.make(1<<20, "c")
+	const n = 200
+	var mu sync.Mutex
+	got := map[string]int{}
+	readers := map[int]int{}
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i := range 3 {
+		c := s.readWith("c", queue.ConsumeOptions{MaxMessages: 4})
+		wg.Go(func() {
+			for {
+				d, err := c.Next(ctx)
+				if err != nil {
+					return
+				}
+				if err := d.AckSync(s.ctx); err != nil {
+					s.t.Errorf("ack: %v", err)
+				}
+				mu.Lock()
+				got[d.Message().ID]++
+				readers[i]++
+				if len(got) == n {
+					cancel()
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	s.put(ids(n)...)
+	wg.Wait()
+	if len(got) != n || len(readers) < 2 {
+		s.t.Fatalf("%d of %d messages reached readers %v", len(got), n, readers)
+	}
+	for id, times := range got {
+		if times != 1 {
+			s.t.Errorf("%s was delivered %d times", id, times)
+		}
+	}
+}
+
+func (s *suite) closeGivesBack() {
+	s.make(1<<20, "c") // ack wait is longer than the test
+	s.put(ids(20)...)
+	c := s.readWith("c", queue.ConsumeOptions{MaxMessages: 10})
+	held := s.expect(c, "m001", 1)
+	s.must(c.Close())
+	s.must(c.Close())
+	_, err := c.Next(s.ctx)
+	s.wantErr(err, queue.ErrClosed)
+
+	other := s.read("c")
+	seen := map[string]bool{}
+	for len(seen) < 19 {
+		d := s.next(other)
+		seen[d.Message().ID] = true
+		s.must(d.Ack())
+	}
+	if seen["m001"] {
+		s.t.Fatal("a delivery in hand was given back")
+	}
+	s.must(held.AckSync(s.ctx)) // still possible
+	s.until("c", "all settled", func(c queue.ConsumerState) bool { return c.AckFloor == 20 })
+}
+
+func (s *suite) largeMessages() {
+	const n, size = 200, 256 << 10
+	s.make(n*size+16<<20, "c")
+	c := s.readWith("c", queue.ConsumeOptions{MaxBytes: 2 << 20})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		body := make([]byte, size)
+		for i, id := range ids(n) {
+			body[0], body[size-1] = byte(i), byte(i)
+			if _, err := s.q.Publish(s.ctx, s.stream, &queue.Message{ID: id, Body: body}); err != nil {
+				s.t.Errorf("publish: %v", err)
+				return
+			}
+		}
+	})
+	for i, id := range ids(n) {
+		d := s.expect(c, id, 1)
+		if b := d.Message().Body; len(b) != size || b[0] != byte(i) || b[size-1] != byte(i) {
+			s.t.Fatalf("%s has %d bytes, from %d to %d", id, len(b), b[0], b[len(b)-1])
+		}
+		s.must(d.Ack())
+	}
+	wg.Wait()
+}
+
+// aboveBound: a bound that is too small for a message slows, and never stops.
+func (s *suite) aboveBound() {
+	s.make(16<<20, "c")
+	for _, id := range ids(3) {
+		_, err := s.q.Publish(s.ctx, s.stream, &queue.Message{ID: id, Body: make([]byte, 200<<10)})
+		s.must(err)
+	}
+	c := s.readWith("c", queue.ConsumeOptions{MaxBytes: 64 << 10})
+	for _, id := range ids(3) {
+		s.must(s.expect(c, id, 1).Ack())
+	}
+}
+
+func (s *suite) nextContext() {
+	s.make(1<<20, "c")
+	c := s.read("c")
+	s.quiet(c, 20*time.Millisecond)
+	ctx, cancel := context.WithCancel(s.ctx)
+	cancel()
+	_, err := c.Next(ctx)
+	s.wantErr(err, context.Canceled)
+	s.put("a")
+	s.expect(c, "a", 1) // an ended Next loses nothing
+}
+
+func (s *suite) closed() {
+	s.make(1<<20, "c")
+	s.put("a")
+	c := s.read("c")
+	d := s.expect(c, "a", 1)
+	waiting := make(chan error, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, err := c.Next(s.ctx)
+		waiting <- err
+	})
+	s.must(s.q.Close())
+	s.must(s.q.Close())
+	wg.Wait()
+	want := func(err error) { s.t.Helper(); s.wantErr(err, queue.ErrClosed) }
+	want(<-waiting)
+	_, err := c.Next(s.ctx)
+	want(err)
+	s.must(c.Close())
+	_, err = s.q.Publish(s.ctx, s.stream, msg("b"))
+	want(err)
+	want(s.q.EnsureStream(s.ctx, queue.StreamConfig{Name: s.stream, MaxBytes: 1 << 20}))
+	want(s.q.EnsureConsumer(s.ctx, s.stream, queue.ConsumerConfig{Name: "c"}))
+	_, err = s.q.StreamState(s.ctx, s.stream)
+	want(err)
+	_, err = s.q.ConsumerState(s.ctx, s.stream, "c")
+	want(err)
+	_, _, err = s.q.Get(s.ctx, s.stream, 1)
+	want(err)
+	want(s.q.Purge(s.ctx, s.stream, 1))
+	_, err = s.q.Consume(s.ctx, s.stream, "c", queue.ConsumeOptions{})
+	want(err)
+	want(s.q.Ready(s.ctx))
+	want(d.Ack())
+	want(d.AckSync(s.ctx))
+}
