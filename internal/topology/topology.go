@@ -105,18 +105,31 @@ func Apply(ctx context.Context, q queue.Provisioner, p Plan) error {
 			if err := ensureStream(ctx, q, name, each); err != nil {
 				return err
 			}
-			for _, d := range p.Destinations {
-				if !d.Takes(s) {
-					continue
-				}
-				c := queue.ConsumerConfig{Name: Durable(d.Name), AckWait: p.AckWait, MaxAckPending: p.MaxAckPending}
-				if err := q.EnsureConsumer(ctx, name, c); err != nil {
-					return fmt.Errorf("make consumer %s of stream %s: %w", c.Name, name, err)
+		}
+	}
+	if err := ensureStream(ctx, q, DeadLetters, dead); err != nil {
+		return err
+	}
+	return ApplyConsumers(ctx, q, p)
+}
+
+// ApplyConsumers makes the durables alone; queue.ErrNotFound when a stream does
+// not exist yet.
+func ApplyConsumers(ctx context.Context, q queue.Provisioner, p Plan) error {
+	for _, d := range p.Destinations {
+		c := queue.ConsumerConfig{Name: Durable(d.Name), AckWait: p.AckWait, MaxAckPending: p.MaxAckPending}
+		for _, s := range otlp.Signals {
+			if !d.Takes(s) {
+				continue
+			}
+			for _, stream := range p.Streams(s) {
+				if err := q.EnsureConsumer(ctx, stream, c); err != nil {
+					return fmt.Errorf("make consumer %s of stream %s: %w", c.Name, stream, err)
 				}
 			}
 		}
 	}
-	return ensureStream(ctx, q, DeadLetters, dead)
+	return nil
 }
 
 func ensureStream(ctx context.Context, q queue.Provisioner, name string, maxBytes int64) error {

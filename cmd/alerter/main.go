@@ -1,0 +1,15 @@
+// Command alerter evaluates alerting rules on the metric streams.
+package main
+
+import (
+	"os"
+
+	"github.com/penstock-otel/penstock/internal/cli/rolecmd"
+	"github.com/penstock-otel/penstock/internal/role"
+)
+
+func main() {
+	cmd := rolecmd.Role("alerter", "evaluate alerting rules on the metric streams", "", role.Alerter)
+	cmd.AddCommand(rolecmd.Healthcheck(), rolecmd.Version())
+	os.Exit(rolecmd.Main(cmd, os.Args[1:], os.Stdout, os.Stderr))
+}

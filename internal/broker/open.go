@@ -1,0 +1,73 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/penstock-otel/penstock/pkg/queue/jetstream"
+)
+
+// DefaultExternalBytes is the budget of streams on an external server when
+// queue.max_bytes is 0: its disk cannot be seen from here.
+const DefaultExternalBytes = 10 << 30
+
+// Server is an embedded server.
+type Server interface {
+	nats.InProcessConnProvider
+	// StoreBytes is what its streams may take together.
+	StoreBytes() int64
+}
+
+// Open connects to the queue: to server when it is given, else to c.URL. name
+// is that of the role, in the server's list of connections.
+func Open(ctx context.Context, c Config, server Server, name string, log *slog.Logger) (*jetstream.Queue, error) {
+	jc := jetstream.Config{
+		Name: name, Durability: jetstream.Durability(c.Durability), Replicas: c.Replicas,
+		AllowUnverified: c.AllowUnverified, MonitorURLs: c.MonitorURLs,
+		CredsFile: c.CredsFile, User: c.User, Password: c.Password.Reveal(), Token: c.Token.Reveal(), Logger: log,
+	}
+	if server != nil {
+		jc.Conn = server
+	} else {
+		if c.Embedded() {
+			return nil, errors.New("queue.url is empty: this role needs the address of the queue, such as nats://HOST:4222 of a NATS server or of a gateway with queue.listen")
+		}
+		t, err := c.clientTLS()
+		if err != nil {
+			return nil, fmt.Errorf("queue.tls: %w", err)
+		}
+		jc.URL, jc.TLS = c.URL, t
+	}
+	q, err := jetstream.Open(ctx, jc)
+	if err != nil {
+		return nil, fmt.Errorf("open the queue: %w", err)
+	}
+	log.Info("queue is open", "embedded", server != nil, "durability", q.Durability())
+	return q, nil
+}
+
+// clientTLS is nil unless url or tls ask for it: NATS upgrades a connection when
+// the server wants it.
+func (c Config) clientTLS() (*tls.Config, error) {
+	if !strings.Contains(c.URL, "tls://") && c.TLS.CAFile == "" && c.TLS.CertFile == "" {
+		return nil, nil
+	}
+	return c.TLS.Config()
+}
+
+// Budget is what the streams may take together.
+func (c Config) Budget(server Server) int64 {
+	switch {
+	case server != nil:
+		return server.StoreBytes()
+	case c.MaxBytes == 0:
+		return DefaultExternalBytes
+	}
+	return int64(c.MaxBytes)
+}

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock-otel/penstock/internal/cli/rolecmd"
+	"github.com/penstock-otel/penstock/internal/config"
+	"github.com/penstock-otel/penstock/internal/settings"
+)
+
+func configCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "validate, print and describe the configuration"}
+	cmd.AddCommand(configValidate(), configPrint(), configReference(), configSchema())
+	return cmd
+}
+
+func configValidate() *cobra.Command {
+	cmd := &cobra.Command{Use: "validate [FILE]", Short: "check a configuration; connects to nothing", Args: cobra.MaximumNArgs(1)}
+	flags := rolecmd.Add(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		src := flags.Source()
+		if len(args) == 1 {
+			src.File = args[0]
+		}
+		s, _, err := settings.Load(src)
+		if err != nil {
+			return &rolecmd.UsageError{Err: fmt.Errorf("configuration:\n%w", err)}
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "configuration is valid (%d destination(s), hash %s)\n", len(s.EffectiveDestinations()), config.Hash(s))
+		return err
+	}
+	return cmd
+}
+
+func configPrint() *cobra.Command {
+	cmd := &cobra.Command{Use: "print", Short: "print the effective configuration, secrets redacted", Args: cobra.NoArgs}
+	flags := rolecmd.Add(cmd)
+	format := cmd.Flags().StringP("output", "o", "yaml", "yaml or json")
+	defaults := cmd.Flags().Bool("defaults", false, "print the defaults instead")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *format != "yaml" && *format != "json" {
+			return &rolecmd.UsageError{Err: fmt.Errorf("output is %q: want yaml or json", *format)}
+		}
+		if *defaults {
+			d := settings.Default()
+			return config.Print(cmd.OutOrStdout(), &d, *format)
+		}
+		p, err := flags.Process()
+		if err != nil {
+			return err
+		}
+		return p.Loaded.Print(cmd.OutOrStdout(), *format)
+	}
+	return cmd
+}
+
+func configReference() *cobra.Command {
+	return &cobra.Command{Use: "reference", Short: "print the reference of all keys as Markdown", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d := settings.Default()
+			return config.Reference(cmd.OutOrStdout(), &d, "Configuration")
+		}}
+}
+
+func configSchema() *cobra.Command {
+	return &cobra.Command{Use: "schema", Short: "print the JSON Schema of the configuration", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d := settings.Default()
+			b, err := config.Schema(&d)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", b)
+			return err
+		}}
+}

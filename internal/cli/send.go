@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock-otel/penstock/internal/cli/rolecmd"
+	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/internal/send"
+)
+
+// Sent is what a run of send did.
+type Sent struct {
+	Accepted map[string]int64 `json:"accepted_items"`
+	Rejected int64            `json:"rejected_items"`
+	Failed   int64            `json:"failed_items"`
+	Requests int64            `json:"requests"`
+	Resent   int64            `json:"resent_requests"`
+	Seconds  float64          `json:"seconds"`
+	PerSec   float64          `json:"items_per_second"`
+}
+
+func sendCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "send", Short: "send test telemetry to an OTLP receiver", Args: cobra.NoArgs,
+		Example: "  penstock send --signal traces --count 1000\n  penstock send --protocol http --target http://127.0.0.1:4318 --compression zstd --rate 500 --count 0"}
+	fs := cmd.Flags()
+	target := fs.String("target", "", "host:port for grpc, base URL for http (default: 127.0.0.1:4317 or http://127.0.0.1:4318)")
+	protocol := fs.String("protocol", "grpc", "grpc or http")
+	tls := fs.Bool("tls", false, "speak TLS to a grpc target (http: use an https URL)")
+	signals := fs.StringSlice("signal", []string{"traces", "metrics", "logs"}, "signals to send")
+	count := fs.Int("count", 1000, "items of each signal; 0: until interrupted")
+	rate := fs.Float64("rate", 0, "items a second of each signal; 0: as fast as answered")
+	batch := fs.Int("batch", 100, "items a request")
+	compression := fs.String("compression", "none", "none, gzip, zstd, snappy")
+	clients := fs.Int("clients", 1, "requests in flight, for each signal")
+	seed := fs.Uint64("seed", 1, "of the content")
+	output := rolecmd.OutputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c := send.Config{Target: *target, Protocol: *protocol, Insecure: !*tls, Items: *count, Rate: *rate, Batch: *batch,
+			Compression: *compression, Clients: *clients, Seed: *seed}
+		if c.Target == "" {
+			c.Target = map[string]string{"grpc": "127.0.0.1:4317", "http": "http://127.0.0.1:4318"}[c.Protocol]
+		}
+		for _, name := range *signals {
+			s, err := otlp.ParseSignal(name)
+			if err != nil {
+				return &rolecmd.UsageError{Err: err}
+			}
+			c.Signals = append(c.Signals, s)
+		}
+		if err := c.Validate(); err != nil {
+			return &rolecmd.UsageError{Err: err}
+		}
+		return runSend(cmd, c, *output)
+	}
+	return cmd
+}
+
+func runSend(cmd *cobra.Command, c send.Config, output string) error {
+	var totals send.Totals
+	begin := time.Now()
+	live := newLive(cmd.ErrOrStderr())
+	ctx, stop := context.WithCancel(cmd.Context())
+	shown := make(chan struct{})
+	go func() {
+		defer close(shown)
+		live.run(ctx, func() string {
+			n := totals.All()
+			return fmt.Sprintf("sent %s items (%s/s)  resent %d requests  failed %d items", count(float64(n)),
+				count(float64(n)/time.Since(begin).Seconds()), totals.Resent.Load(), totals.Failed.Load())
+		})
+	}()
+	err := send.Run(cmd.Context(), c, &totals)
+	stop()
+	<-shown
+	seconds := time.Since(begin).Seconds()
+	r := Sent{Accepted: map[string]int64{}, Rejected: totals.Rejected.Load(), Failed: totals.Failed.Load(),
+		Requests: totals.Requests.Load(), Resent: totals.Resent.Load(), Seconds: seconds, PerSec: float64(totals.All()) / seconds}
+	for _, s := range c.Signals {
+		r.Accepted[s.Items()] = totals.Accepted[s].Load()
+	}
+	if printErr := rolecmd.Output(cmd.OutOrStdout(), output, r, func(w io.Writer) error {
+		var parts []string
+		for _, s := range c.Signals {
+			parts = append(parts, fmt.Sprintf("%d %s", r.Accepted[s.Items()], strings.ReplaceAll(s.Items(), "_", " ")))
+		}
+		_, err := fmt.Fprintf(w, "accepted %s in %d requests, %.2f s (%.0f items/s); rejected %d, failed %d, requests resent %d\n",
+			strings.Join(parts, ", "), r.Requests, r.Seconds, r.PerSec, r.Rejected, r.Failed, r.Resent)
+		return err
+	}); printErr != nil {
+		return printErr
+	}
+	return err
+}

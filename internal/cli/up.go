@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock-otel/penstock/internal/broker/local"
+	"github.com/penstock-otel/penstock/internal/cli/rolecmd"
+	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/internal/role"
+	"github.com/penstock-otel/penstock/internal/send"
+	"github.com/penstock-otel/penstock/internal/settings"
+)
+
+// demoRate is items a second of each signal: visible, and next to no load.
+const demoRate = 400
+
+func up() *cobra.Command {
+	cmd := &cobra.Command{Use: "up", Short: "run gateway and worker in one process over an embedded queue", Args: cobra.NoArgs,
+		Long: "Takes OTLP on 127.0.0.1:4317 (gRPC) and :4318 (HTTP), keeps it in ./penstock-data and exports it to the\n" +
+			"configured destinations. Without a destination a summary of what arrives is printed each second."}
+	flags := rolecmd.Add(cmd)
+	demo := cmd.Flags().Bool("demo", false, "send demo telemetry of all three signals to itself")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		src := flags.Source()
+		if _, set := src.Flags["log.format"]; !set {
+			src.Sets = append([]string{"log.format=text"}, src.Sets...)
+		}
+		s, loaded, err := settings.Load(src)
+		if err != nil {
+			return &rolecmd.UsageError{Err: fmt.Errorf("configuration:\n%w", err)}
+		}
+		l := newLive(cmd.ErrOrStderr())
+		p := role.Process{Settings: s, Loaded: loaded, Server: local.Start, Out: l.above(cmd.OutOrStdout()), Log: l}
+		return role.Up(cmd.Context(), p, func(r role.Running) {
+			announce(l, s, r)
+			r.Go("live line", func(ctx context.Context) error {
+				l.run(ctx, progress(r))
+				return nil
+			})
+			if *demo {
+				r.Go("demo telemetry", func(ctx context.Context) error { return runDemo(ctx, s) })
+			}
+		})
+	}
+	return cmd
+}
+
+// announce says where everything is.
+func announce(w io.Writer, s *settings.Settings, r role.Running) {
+	fmt.Fprintf(w, "\nPenstock is up.\n") //nolint:errcheck // as the log
+	line := func(what, where string) {
+		if where != "" {
+			fmt.Fprintf(w, "  %-12s %s\n", what, where) //nolint:errcheck // as the log
+		}
+	}
+	line("OTLP/gRPC", s.Gateway.GRPC.Listen)
+	line("OTLP/HTTP", s.Gateway.HTTP.Listen)
+	if s.Queue.Embedded() {
+		line("queue", fmt.Sprintf("%s (embedded, durability %s)", s.Queue.Dir, s.Queue.Durability))
+	} else {
+		line("queue", "external")
+	}
+	for _, d := range s.EffectiveDestinations() {
+		line("exports to", fmt.Sprintf("%s (%s %v)", d.Name, d.Protocol, d.Endpoints))
+	}
+	if r.Admin != "" {
+		line("look at", "http://"+r.Admin)
+	}
+	line("try", "penstock send --signal traces --count 1000")
+	fmt.Fprintln(w) //nolint:errcheck // as the log
+}
+
+// progress is the text of the live line: totals, and rates since the last call.
+func progress(r role.Running) func() string {
+	var before struct {
+		at                 time.Time
+		accepted, exported float64
+	}
+	return func() string {
+		totals, err := role.ReadTotals(r.Registry)
+		if err != nil {
+			return err.Error()
+		}
+		var accepted, exported, refused float64
+		for _, t := range totals {
+			accepted += t.Accepted
+			exported += t.Exported
+			refused += t.Refused
+		}
+		now := time.Now()
+		seconds := now.Sub(before.at).Seconds()
+		inRate, outRate := (accepted-before.accepted)/seconds, (exported-before.exported)/seconds
+		if before.at.IsZero() {
+			inRate, outRate = 0, 0
+		}
+		before.at, before.accepted, before.exported = now, accepted, exported
+		var messages, bytes float64
+		view := r.Watch.View()
+		for _, lag := range view.Lags {
+			messages += float64(lag.Pending) + float64(lag.InFlight)
+		}
+		for _, st := range view.Streams {
+			bytes += float64(st.Bytes)
+		}
+		text := fmt.Sprintf("accepted %s items (%s/s) | waiting %s groups, kept %s | exported %s (%s/s)",
+			count(accepted), count(inRate), count(messages), size(bytes), count(exported), count(outRate))
+		if refused > 0 {
+			text += fmt.Sprintf(" | refused %s", count(refused))
+		}
+		if r.Admin != "" {
+			text += " | http://" + r.Admin
+		}
+		return text
+	}
+}
+
+// runDemo sends demo telemetry through the real front door.
+func runDemo(ctx context.Context, s *settings.Settings) error {
+	c := send.Config{Signals: otlp.Signals[:], Rate: demoRate, Batch: 50, Clients: 1, Compression: "gzip", Seed: uint64(time.Now().UnixNano()), Insecure: true}
+	switch {
+	case s.Gateway.GRPC.Listen != "" && !s.Gateway.GRPC.TLS.Enabled():
+		c.Protocol, c.Target = "grpc", loopback(s.Gateway.GRPC.Listen)
+	case s.Gateway.HTTP.Listen != "" && !s.Gateway.HTTP.TLS.Enabled():
+		c.Protocol, c.Target = "http", "http://"+loopback(s.Gateway.HTTP.Listen)
+	default:
+		return fmt.Errorf("--demo needs a listener without TLS: set gateway.grpc.listen or gateway.http.listen")
+	}
+	return send.Run(ctx, c, new(send.Totals))
+}
+
+// loopback is a listen address as this machine reaches it.
+func loopback(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}

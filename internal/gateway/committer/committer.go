@@ -1,0 +1,113 @@
+package committer
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/pkg/codec"
+	"github.com/penstock-otel/penstock/pkg/queue"
+)
+
+// ErrStopped is the answer to Add after Stop began.
+var ErrStopped = errors.New("the gateway is stopping and takes no more requests")
+
+// Options are what a committer works with.
+type Options struct {
+	Config Config
+	// Queue stores the groups.
+	Queue queue.Publisher
+	// Streams names the streams of each signal, one a shard.
+	Streams [otlp.NumSignals][]string
+	// Compression of the stored groups.
+	Compression *codec.Policy
+	Metrics     *Metrics
+}
+
+// Committer commits requests in groups. Safe for concurrent use.
+type Committer struct {
+	cfg         Config
+	queue       queue.Publisher
+	streams     [otlp.NumSignals][]string
+	compression *codec.Policy
+	metrics     *Metrics
+
+	ctx    context.Context // of all publishes; ends when Stop gives up
+	cancel context.CancelFunc
+	lanes  [otlp.NumSignals]*lane
+	raw    buffers
+	packed buffers
+
+	adding  sync.RWMutex // held for reading through Add
+	stopped bool         // adding
+	running sync.WaitGroup
+}
+
+// New makes a committer. It has no goroutines while idle.
+func New(o Options) *Committer {
+	c := &Committer{cfg: o.Config, queue: o.Queue, streams: o.Streams, compression: o.Compression, metrics: o.Metrics}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	slots := 0
+	for _, s := range otlp.Signals {
+		c.lanes[s] = &lane{c: c, signal: s, busy: make([]int, len(o.Streams[s]))}
+		slots += len(o.Streams[s]) * o.Config.CommitsInFlight
+	}
+	c.raw = buffers{size: int(o.Config.MaxBytes), keep: slots + otlp.NumSignals}
+	c.packed = buffers{size: int(o.Config.MaxBytes) / 2, keep: slots}
+	return c
+}
+
+// Add joins a checked request to a group and returns the claim on its outcome.
+// The bytes are copied: payload is the caller's again when Add returns. It
+// fails with ErrStopped, or when a request too large for a group cannot be
+// split.
+func (c *Committer) Add(s otlp.Signal, tenant string, payload []byte, info otlp.Info) (Ticket, error) {
+	c.adding.RLock()
+	defer c.adding.RUnlock()
+	if c.stopped {
+		return Ticket{}, ErrStopped
+	}
+	l := c.lanes[s]
+	if len(payload) <= int(c.cfg.MaxBytes) {
+		return Ticket{one: l.add(tenant, payload, info)}, nil
+	}
+	var t Ticket
+	err := otlp.Split(s, payload, int(c.cfg.MaxBytes), func(p []byte, info otlp.Info) error {
+		t.more = append(t.more, l.add(tenant, p, info))
+		return nil
+	})
+	if err != nil {
+		for _, p := range t.more {
+			p.g.leave()
+		}
+		return Ticket{}, err
+	}
+	return t, nil
+}
+
+// Stop refuses further requests, commits what is gathered, and waits for the
+// confirmations. When ctx ends first it gives up: the tickets left get an
+// error, their outcome is unknown, and the error says how many groups.
+func (c *Committer) Stop(ctx context.Context) error {
+	c.adding.Lock()
+	c.stopped = true
+	c.adding.Unlock()
+	for _, l := range c.lanes {
+		l.stop()
+	}
+	idle := make(chan struct{})
+	go func() {
+		c.running.Wait()
+		close(idle)
+	}()
+	defer c.cancel()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+	}
+	c.cancel()
+	<-idle
+	return errors.New("commits in flight were given up: their clients were told that it failed, and will send again")
+}

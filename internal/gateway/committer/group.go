@@ -1,0 +1,76 @@
+package committer
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-otel/penstock/internal/otlp"
+)
+
+// group is the requests of one commit. Until it is closed its fields belong to
+// the lane's lock, afterwards to the goroutine that commits it, and when done
+// is closed the members' outcomes may be read by everyone.
+type group struct {
+	signal  otlp.Signal
+	tenant  string
+	opened  time.Time
+	raw     []byte // joined requests
+	items   int
+	members []member
+
+	// waiting counts the tickets that still want the outcome; when it falls to
+	// zero cancel ends the publish, as nobody would hear of it.
+	waiting atomic.Int32
+	ctx     context.Context
+	cancel  context.CancelFunc
+	done    chan struct{}
+}
+
+// member is one request, or one part of a split one.
+type member struct {
+	end              int // its bytes end here in raw; they start where the one before ends
+	items            int
+	minTime, maxTime uint64
+	rejected         int    // items that cannot be stored at all
+	why              string // of rejected
+	err              error
+}
+
+func (g *group) start(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return g.members[i-1].end
+}
+
+// add joins a request and returns its index. The bytes are copied.
+func (g *group) add(p []byte, info otlp.Info) int {
+	g.raw = append(g.raw, p...)
+	g.items += info.Items
+	g.members = append(g.members, member{end: len(g.raw), items: info.Items, minTime: info.MinTime, maxTime: info.MaxTime})
+	g.waiting.Add(1)
+	return len(g.members) - 1
+}
+
+// leave is called once by each ticket, when it has or no longer wants the outcome.
+func (g *group) leave() {
+	if g.waiting.Add(-1) == 0 {
+		g.cancel()
+	}
+}
+
+// span sums the members i up to j.
+func (g *group) span(i, j int) (items int, minTime, maxTime uint64) {
+	for _, m := range g.members[i:j] {
+		items += m.items
+		if m.maxTime == 0 {
+			continue
+		}
+		if maxTime == 0 || m.minTime < minTime {
+			minTime = m.minTime
+		}
+		maxTime = max(maxTime, m.maxTime)
+	}
+	return items, minTime, maxTime
+}

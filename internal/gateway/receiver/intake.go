@@ -1,0 +1,118 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-otel/penstock/internal/gateway/committer"
+	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/pkg/queue"
+)
+
+// Waits that refused clients are told, spread by jitter.
+const (
+	retryUnavailable = 2 * time.Second
+	retryFull        = 15 * time.Second // a full queue drains in seconds at best
+	retryStopping    = time.Second      // a balancer has moved the client by then
+)
+
+// Committer makes requests durable; see package committer.
+type Committer interface {
+	Add(s otlp.Signal, tenant string, payload []byte, info otlp.Info) (committer.Ticket, error)
+}
+
+// Intake is where both transports meet. Safe for concurrent use.
+type Intake struct {
+	limits    Limits
+	commit    Committer
+	admission admission
+	metrics   *Metrics
+	log       *slog.Logger
+	draining  atomic.Bool
+}
+
+// NewIntake makes the intake of one gateway.
+func NewIntake(l Limits, c Committer, m *Metrics, log *slog.Logger) *Intake {
+	return &Intake{limits: l, commit: c, admission: admission{limit: int64(l.MaxInFlightBytes)}, metrics: m, log: log}
+}
+
+// Drain makes every further request be refused as retryable.
+func (in *Intake) Drain() { in.draining.Store(true) }
+
+// InFlightBytes is the admission budget in use now.
+func (in *Intake) InFlightBytes() int64 { return in.admission.used.Load() }
+
+// admit refuses before anything of the request is read.
+func (in *Intake) admit() *otlp.Refusal {
+	if in.draining.Load() {
+		return otlp.Refuse(otlp.ReasonShuttingDown, nil, "this gateway is stopping").WithRetryAfter(jitter(retryStopping))
+	}
+	return nil
+}
+
+// accept checks, counts and commits one request and waits for its
+// confirmation. payload is owned by the request and may be changed (repair);
+// copied is called as soon as it is not needed any more, in every case.
+func (in *Intake) accept(ctx context.Context, transport string, s otlp.Signal, payload []byte, copied func()) (committer.Result, *otlp.Refusal) {
+	begin := time.Now()
+	size := len(payload)
+	info, err := otlp.Check(s, payload, otlp.CheckOptions{RejectUTF8: in.limits.RejectBadUTF8})
+	if err != nil {
+		copied()
+		return committer.Result{}, in.refused(s, transport, 0, otlp.AsRefusal(err))
+	}
+	in.metrics.repaired.Add(float64(info.Repaired))
+	if info.Items == 0 {
+		copied()
+		in.metrics.requests.WithLabelValues(s.String(), transport, "empty").Inc()
+		return committer.Result{}, nil
+	}
+	ticket, err := in.commit.Add(s, "", payload, info)
+	copied()
+	if err != nil {
+		return committer.Result{}, in.refused(s, transport, info.Items, answer(ctx, err))
+	}
+	waiting, cancel := context.WithTimeout(ctx, time.Duration(in.limits.CommitTimeout))
+	result, err := ticket.Wait(waiting)
+	cancel()
+	in.metrics.seconds.WithLabelValues(transport).Observe(time.Since(begin).Seconds())
+	if err != nil {
+		return committer.Result{}, in.refused(s, transport, info.Items, answer(ctx, err))
+	}
+	in.metrics.bytes.WithLabelValues(s.String(), transport).Add(float64(size))
+	in.metrics.accepted[s].WithLabelValues(transport).Add(float64(info.Items - result.Rejected))
+	outcome := "accepted"
+	if result.Rejected > 0 {
+		outcome = "partial"
+		in.metrics.refused[s].WithLabelValues(transport, string(otlp.ReasonTooLarge)).Add(float64(result.Rejected))
+	}
+	in.metrics.requests.WithLabelValues(s.String(), transport, outcome).Inc()
+	return result, nil
+}
+
+// refused counts a refusal and hands it on.
+func (in *Intake) refused(s otlp.Signal, transport string, items int, r *otlp.Refusal) *otlp.Refusal {
+	in.metrics.refusal(s, transport, items, r.Reason)
+	in.log.Debug("request refused", "signal", s.String(), "transport", transport, "reason", string(r.Reason), "message", r.Message)
+	return r
+}
+
+// answer is the refusal for a commit that failed.
+func answer(ctx context.Context, err error) *otlp.Refusal {
+	switch {
+	case errors.Is(err, committer.ErrStopped):
+		return otlp.Refuse(otlp.ReasonShuttingDown, err, "this gateway is stopping").WithRetryAfter(jitter(retryStopping))
+	case errors.Is(err, queue.ErrFull):
+		return otlp.Refuse(otlp.ReasonQueueFull, err, "%v", err).WithRetryAfter(jitter(retryFull))
+	case ctx.Err() != nil: // the client's own deadline or departure
+		return otlp.AsRefusal(ctx.Err())
+	case errors.Is(err, context.DeadlineExceeded):
+		return otlp.Refuse(otlp.ReasonQueueUnavailable, err, "the queue did not confirm within gateway.limits.commit_timeout").WithRetryAfter(jitter(retryUnavailable))
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrNotFound), errors.Is(err, context.Canceled):
+		return otlp.Refuse(otlp.ReasonQueueUnavailable, err, "%v", err).WithRetryAfter(jitter(retryUnavailable))
+	}
+	return otlp.AsRefusal(err)
+}

@@ -1,0 +1,60 @@
+package receiver
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/penstock-otel/penstock/internal/otlp"
+)
+
+// Transports, as in the label of the metrics.
+const (
+	transportGRPC = "grpc"
+	transportHTTP = "http"
+)
+
+// Metrics of the front door. The stems are those of the OpenTelemetry
+// Collector's receivers.
+type Metrics struct {
+	requests          *prometheus.CounterVec // signal, transport, outcome
+	bytes             *prometheus.CounterVec // signal, transport
+	seconds           *prometheus.HistogramVec
+	accepted, refused [otlp.NumSignals]*prometheus.CounterVec
+	repaired          prometheus.Counter
+	pressureClosed    prometheus.Counter
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_requests_total",
+			Help: "Requests by outcome: accepted, empty, partial, or the reason of refusal."}, []string{"signal", "transport", "outcome"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_request_bytes_total",
+			Help: "Bytes of requests after decompression."}, []string{"signal", "transport"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "penstock_receiver_request_seconds",
+			Help: "Time from a received request to its answer.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15)}, []string{"transport"}),
+		repaired: prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_receiver_repaired_strings_total",
+			Help: "Strings that were not UTF-8 and had their bad bytes replaced."}),
+		pressureClosed: prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_receiver_pressure_closed_connections_total",
+			Help: "Connections closed because half-received requests held all of the memory budget."}),
+	}
+	reg.MustRegister(m.requests, m.bytes, m.seconds, m.repaired, m.pressureClosed)
+	for _, s := range otlp.Signals {
+		m.accepted[s] = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_accepted_" + s.Items() + "_total",
+			Help: "Items answered with success: durable in the queue."}, []string{"transport"})
+		m.refused[s] = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_refused_" + s.Items() + "_total",
+			Help: "Items refused, by reason. Requests that could not be decoded count no items."}, []string{"transport", "reason"})
+		reg.MustRegister(m.accepted[s], m.refused[s])
+		for _, t := range []string{transportGRPC, transportHTTP} {
+			m.accepted[s].WithLabelValues(t)
+			m.bytes.WithLabelValues(s.String(), t)
+		}
+	}
+	return m
+}
+
+func (m *Metrics) refusal(s otlp.Signal, transport string, items int, reason otlp.Reason) {
+	m.requests.WithLabelValues(s.String(), transport, string(reason)).Inc()
+	if items > 0 {
+		m.refused[s].WithLabelValues(transport, string(reason)).Add(float64(items))
+	}
+}

@@ -1,0 +1,17 @@
+package role
+
+import "context"
+
+// Alerter runs an alerter until ctx ends. It has no rules to evaluate: it
+// connects, serves its health, and says so.
+func Alerter(ctx context.Context, p Process) error {
+	p.Server = nil
+	return run(ctx, "alerter", p, func(ctx context.Context, b *base) error {
+		if _, _, err := b.openQueue(ctx); err != nil {
+			return err
+		}
+		b.log.Warn("no alerting rules are configured: this alerter evaluates nothing")
+		b.status("alerter", func(context.Context) any { return map[string]any{"rules": 0} })
+		return nil
+	})
+}

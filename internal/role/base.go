@@ -1,0 +1,141 @@
+package role
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/penstock-otel/penstock/internal/admin"
+	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/broker"
+	"github.com/penstock-otel/penstock/internal/config"
+	"github.com/penstock-otel/penstock/internal/queuewatch"
+	"github.com/penstock-otel/penstock/internal/settings"
+	"github.com/penstock-otel/penstock/internal/topology"
+	"github.com/penstock-otel/penstock/pkg/queue"
+)
+
+// StartServer runs the embedded NATS server until the app stops; package
+// broker/local has it. A role without it needs queue.url.
+type StartServer func(ctx context.Context, a *app.App, c broker.Config, log *slog.Logger) (broker.Server, error)
+
+// Process is what a role runs with.
+type Process struct {
+	Settings *settings.Settings
+	Loaded   *config.Loaded
+	// Server is for roles that may embed the queue.
+	Server StartServer
+	// Out gets what a debug destination prints, Log the log. Default: standard
+	// output and standard error.
+	Out, Log io.Writer
+}
+
+// base is what every role has.
+type base struct {
+	p     Process
+	s     *settings.Settings
+	app   *app.App
+	log   *slog.Logger
+	reg   *prometheus.Registry
+	admin *admin.Server
+}
+
+// run is the life of a process: health first, then the role's start, then the
+// wait, then everything undone.
+func run(ctx context.Context, name string, p Process, start func(context.Context, *base) error) error {
+	if p.Out == nil {
+		p.Out = os.Stdout
+	}
+	if p.Log == nil {
+		p.Log = os.Stderr
+	}
+	log, err := p.Settings.Log.Logger(p.Log)
+	if err != nil {
+		return err
+	}
+	b := &base{p: p, s: p.Settings, log: log, reg: prometheus.NewRegistry()}
+	b.app = app.New(name, log)
+	b.app.DrainDelay = time.Duration(p.Settings.Stop.DrainDelay)
+	b.app.StopTimeout = time.Duration(p.Settings.Stop.Timeout)
+	return b.app.Run(ctx, func(ctx context.Context, _ *app.App) error {
+		if err := b.serveAdmin(); err != nil {
+			return err
+		}
+		return start(ctx, b)
+	})
+}
+
+func (b *base) serveAdmin() error {
+	if b.s.Admin.Listen == "" {
+		return nil
+	}
+	print := func(w io.Writer, format string) error { return config.Print(w, b.s, format) }
+	if b.p.Loaded != nil {
+		print = b.p.Loaded.Print
+	}
+	var err error
+	b.admin, err = admin.New(admin.Options{Config: b.s.Admin, Name: b.app.Name(), Registry: b.reg, State: b.app.State(),
+		EffectiveConfig: print, BuildInfo: app.Version(), Logger: app.Component(b.log, "admin")})
+	if err != nil {
+		return err
+	}
+	b.admin.Start(b.app)
+	b.status("totals", func(context.Context) any {
+		t, err := ReadTotals(b.reg)
+		if err != nil {
+			return map[string]string{"error": err.Error()}
+		}
+		return t
+	})
+	b.log.Info("admin listens", "address", b.admin.Addr())
+	return nil
+}
+
+// readiness adds a check to /readyz.
+func (b *base) readiness(name string, check func(context.Context) error) {
+	if b.admin != nil {
+		b.admin.AddCheck(name, check)
+	}
+}
+
+// status adds a section to the status.
+func (b *base) status(name string, section func(context.Context) any) {
+	if b.admin != nil {
+		b.admin.AddStatus(name, section)
+	}
+}
+
+// openQueue connects to the queue, or runs it and connects.
+func (b *base) openQueue(ctx context.Context) (queue.Queue, topology.Plan, error) {
+	c := b.s.Queue
+	var server broker.Server
+	if c.Embedded() && b.p.Server != nil {
+		var err error
+		if server, err = b.p.Server(ctx, b.app, c, app.Component(b.log, "nats")); err != nil {
+			return nil, topology.Plan{}, err
+		}
+	}
+	q, err := broker.Open(ctx, c, server, "penstock-"+b.app.Name(), app.Component(b.log, "queue"))
+	if err != nil {
+		return nil, topology.Plan{}, err
+	}
+	b.app.OnStop("close the queue", 10*time.Second, func(context.Context) error { return q.Close() })
+	b.readiness("queue", q.Ready)
+	return q, b.s.Plan(c.Budget(server)), nil
+}
+
+// watch looks at the queue for metrics and status.
+func (b *base) watch(q queue.Provisioner, plan topology.Plan) *queuewatch.Watch {
+	w := queuewatch.New(q, plan, b.reg)
+	b.app.Go("queue watch", w.Run)
+	b.status("queue", func(context.Context) any { return w.View() })
+	return w
+}
+
+// fail names the role in an error of its start.
+func fail(what string, err error) error { return fmt.Errorf("%s: %w", what, err) }

@@ -1,0 +1,35 @@
+package role
+
+import (
+	"context"
+
+	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/gateway"
+	"github.com/penstock-otel/penstock/internal/topology"
+	"github.com/penstock-otel/penstock/pkg/queue"
+)
+
+// Gateway runs a gateway until ctx ends.
+func Gateway(ctx context.Context, p Process) error {
+	return run(ctx, "gateway", p, func(ctx context.Context, b *base) error {
+		q, plan, err := b.openQueue(ctx)
+		if err != nil {
+			return err
+		}
+		if len(b.s.Destinations) == 0 {
+			plan.Destinations = nil // those of the workers, which make their durables themselves
+			b.log.Info("no destination is configured here: telemetry is kept until a worker with destinations has drained it")
+		}
+		if err := topology.Apply(ctx, q, plan); err != nil {
+			return fail("make streams and consumers", err)
+		}
+		b.watch(q, plan)
+		return b.gateway(ctx, q, plan)
+	})
+}
+
+func (b *base) gateway(ctx context.Context, q queue.Queue, plan topology.Plan) error {
+	_, err := gateway.Start(ctx, b.app, gateway.Options{Config: b.s.Gateway, Queue: q, Plan: plan, Wire: b.s.Wire(),
+		Registry: b.reg, Logger: app.Component(b.log, "gateway")})
+	return err
+}

@@ -1,0 +1,50 @@
+package role
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/penstock-otel/penstock/internal/otlp"
+)
+
+// Totals are the items of one signal since the process started.
+type Totals struct {
+	Signal       string  `json:"signal"`
+	Accepted     float64 `json:"accepted_items"`
+	Refused      float64 `json:"refused_items"`
+	Exported     float64 `json:"exported_items"`
+	Rejected     float64 `json:"rejected_items"` // by destinations, in partial successes
+	DeadLettered float64 `json:"dead_lettered_items"`
+}
+
+// ReadTotals sums the metrics of a process, so that what is shown and what is
+// scraped are the same numbers.
+func ReadTotals(g prometheus.Gatherer) ([]Totals, error) {
+	families, err := g.Gather()
+	if err != nil {
+		return nil, fmt.Errorf("gather metrics: %w", err)
+	}
+	sums := make(map[string]float64)
+	for _, f := range families {
+		if strings.HasPrefix(f.GetName(), "penstock_receiver_") || strings.HasPrefix(f.GetName(), "penstock_exporter_") {
+			sums[f.GetName()] = sum(f)
+		}
+	}
+	out := make([]Totals, 0, otlp.NumSignals)
+	for _, s := range otlp.Signals {
+		of := func(stem string) float64 { return sums["penstock_"+stem+"_"+s.Items()+"_total"] }
+		out = append(out, Totals{Signal: s.String(), Accepted: of("receiver_accepted"), Refused: of("receiver_refused"),
+			Exported: of("exporter_sent"), Rejected: of("exporter_rejected"), DeadLettered: of("exporter_dead_lettered")})
+	}
+	return out, nil
+}
+
+func sum(f *dto.MetricFamily) (total float64) {
+	for _, m := range f.GetMetric() {
+		total += m.GetCounter().GetValue()
+	}
+	return total
+}

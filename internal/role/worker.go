@@ -1,0 +1,70 @@
+package role
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/topology"
+	"github.com/penstock-otel/penstock/internal/worker"
+	"github.com/penstock-otel/penstock/pkg/queue"
+)
+
+// streamsPoll is how often a worker asks for streams that no gateway has made.
+const streamsPoll = time.Second
+
+// Worker runs an exporter-worker until ctx ends.
+func Worker(ctx context.Context, p Process) error {
+	p.Server = nil // a worker drains somebody else's queue
+	return run(ctx, "worker", p, func(ctx context.Context, b *base) error {
+		q, plan, err := b.openQueue(ctx)
+		if err != nil {
+			return err
+		}
+		if err := b.attach(ctx, q, plan); err != nil {
+			return err
+		}
+		b.watch(q, plan)
+		return b.worker(q, plan)
+	})
+}
+
+// attach makes the durables of the destinations. Streams are made by gateways,
+// which know the budget; until one has, there is nothing to drain.
+func (b *base) attach(ctx context.Context, q queue.Provisioner, plan topology.Plan) error {
+	for said := false; ; {
+		err := topology.ApplyConsumers(ctx, q, plan)
+		if !errors.Is(err, queue.ErrNotFound) {
+			return err
+		}
+		if !said {
+			b.log.Info("waiting for a gateway to make the streams", "missing", err.Error())
+			said = true
+		}
+		select {
+		case <-time.After(streamsPoll):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (b *base) worker(q queue.Queue, plan topology.Plan) error {
+	destinations := b.s.EffectiveDestinations()
+	exporters, err := worker.Build(destinations, b.p.Out)
+	if err != nil {
+		return err
+	}
+	w, err := worker.New(worker.Options{Config: b.s.Worker, Queue: q, Plan: plan, Destinations: destinations, Exporters: exporters,
+		Metrics: worker.NewMetrics(b.reg), Logger: app.Component(b.log, "worker")})
+	if err != nil {
+		return err
+	}
+	w.Start()
+	b.app.OnStop("stop pulling, finish exports", time.Duration(b.s.Worker.DrainTimeout), w.Stop)
+	for _, d := range destinations {
+		b.log.Info("draining to", "destination", d.Name, "protocol", d.Protocol, "endpoints", d.Endpoints, "compression", d.Compression)
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+// Package send is a small OTLP client that makes its own telemetry: the test
+// sender of the command line and the demo. It speaks to the front door of any
+// OTLP receiver as an SDK would, and resends what the receiver asks to be
+// resent.
+package send
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/internal/sample"
+)
+
+// Config says what is sent and where.
+type Config struct {
+	// Target is host:port for gRPC, a base URL for HTTP.
+	Target   string
+	Protocol string // "grpc" or "http"
+	// Insecure speaks gRPC in plain text; for HTTP the URL says it.
+	Insecure bool
+	Signals  []otlp.Signal
+	// Items of each signal to send in all; 0: until ctx ends.
+	Items int
+	// Rate is items a second of each signal; 0: as fast as answered.
+	Rate float64
+	// Batch is items a request.
+	Batch int
+	// Compression on the wire: none, gzip, zstd, snappy.
+	Compression string
+	// Clients send at the same time, for each signal.
+	Clients int
+	// Seed of the content.
+	Seed uint64
+}
+
+// Validate says what cannot be sent.
+func (c Config) Validate() error {
+	switch {
+	case c.Protocol != "grpc" && c.Protocol != "http":
+		return fmt.Errorf("protocol is %q: want grpc or http", c.Protocol)
+	case c.Target == "":
+		return errors.New("no target address")
+	case c.Batch < 1 || c.Batch > 100_000:
+		return fmt.Errorf("batch is %d: want 1 to 100000 items", c.Batch)
+	case c.Clients < 1 || c.Clients > 1000:
+		return fmt.Errorf("clients is %d: want 1 to 1000", c.Clients)
+	case c.Items < 0 || c.Rate < 0:
+		return fmt.Errorf("count is %d and rate %g: want 0 or more", c.Items, c.Rate)
+	case len(c.Signals) == 0:
+		return errors.New("no signal to send")
+	}
+	return nil
+}
+
+// Totals are what became of what was sent. Read while Run runs.
+type Totals struct {
+	Accepted [otlp.NumSignals]atomic.Int64 // items answered with success
+	Rejected atomic.Int64                  // items of partial successes
+	Failed   atomic.Int64                  // items given up
+	Resent   atomic.Int64                  // requests sent again
+	Requests atomic.Int64                  // requests answered with success
+}
+
+// All is the accepted items of all signals.
+func (t *Totals) All() int64 {
+	var n int64
+	for i := range t.Accepted {
+		n += t.Accepted[i].Load()
+	}
+	return n
+}
+
+// client sends one request once. The error is nil, a *retryError, or final.
+type client interface {
+	export(ctx context.Context, s otlp.Signal, body []byte) (rejected int64, err error)
+	close() error
+}
+
+// retryError is a refusal that asks to be sent again.
+type retryError struct {
+	after time.Duration
+	err   error
+}
+
+func (e *retryError) Error() string { return e.err.Error() }
+func (e *retryError) Unwrap() error { return e.err }
+
+// Run sends until all is answered or ctx ends, and returns the first request
+// that failed for good.
+func Run(ctx context.Context, c Config, t *Totals) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	cl, err := dial(c)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, s := range c.Signals {
+		left := new(atomic.Int64)
+		left.Store(int64(c.Items))
+		limit := rate.NewLimiter(rate.Inf, 0)
+		if c.Rate > 0 {
+			limit = rate.NewLimiter(rate.Limit(c.Rate), max(c.Batch, int(c.Rate/10)))
+		}
+		for i := range c.Clients {
+			source := uint32(int(s)*c.Clients + i + 1)
+			group.Go(func() error {
+				g := sample.New(c.Seed, sample.Shape{Source: source, Resources: min(4, c.Batch)})
+				return run(ctx, c, cl, s, g, left, limit, t)
+			})
+		}
+	}
+	err = group.Wait()
+	return errors.Join(err, cl.close())
+}
+
+// run is one client of one signal.
+func run(ctx context.Context, c Config, cl client, s otlp.Signal, g *sample.Generator, left *atomic.Int64, limit *rate.Limiter, t *Totals) error {
+	var body []byte
+	for ctx.Err() == nil {
+		n := c.Batch
+		if c.Items > 0 {
+			before := left.Add(int64(-n)) + int64(n)
+			if before <= 0 {
+				return nil
+			}
+			n = int(min(before, int64(n)))
+		}
+		if err := limit.WaitN(ctx, n); err != nil {
+			return nil // ctx ended
+		}
+		body = g.Append(body[:0], s, n, time.Now())
+		rejected, err := persist(ctx, cl, s, body, t)
+		if ctx.Err() != nil && err != nil {
+			return nil
+		}
+		if err != nil {
+			t.Failed.Add(int64(n))
+			return fmt.Errorf("send %d %s: %w", n, s.Items(), err)
+		}
+		t.Requests.Add(1)
+		t.Rejected.Add(rejected)
+		t.Accepted[s].Add(int64(n) - rejected)
+	}
+	return nil
+}
+
+// persist sends a request until it is answered for good or ctx ends.
+func persist(ctx context.Context, cl client, s otlp.Signal, body []byte, t *Totals) (int64, error) {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		rejected, err := cl.export(ctx, s, body)
+		var again *retryError
+		if !errors.As(err, &again) {
+			return rejected, err
+		}
+		t.Resent.Add(1)
+		select {
+		case <-time.After(max(wait, again.after)):
+		case <-ctx.Done():
+			return 0, err
+		}
+	}
+}

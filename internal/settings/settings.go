@@ -1,0 +1,123 @@
+// Package settings is the configuration of all roles in one file: nothing but
+// the sum of the sections that the packages own.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/penstock-otel/penstock/internal/admin"
+	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/broker"
+	"github.com/penstock-otel/penstock/internal/config"
+	"github.com/penstock-otel/penstock/internal/gateway"
+	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/internal/topology"
+	"github.com/penstock-otel/penstock/internal/worker"
+)
+
+// EnvPrefix begins the environment variables.
+const EnvPrefix = "PENSTOCK"
+
+// EnvFile names the configuration file when no flag does.
+const EnvFile = "PENSTOCK_CONFIG"
+
+// Settings of every role.
+type Settings struct {
+	Queue        broker.Config        `yaml:"queue"`
+	Gateway      gateway.Config       `yaml:"gateway"`
+	Worker       worker.Config        `yaml:"worker"`
+	Destinations []worker.Destination `yaml:"destinations" help:"Where telemetry goes; each drains at its own pace. Empty: one debug destination that prints a summary."`
+	Admin        admin.Config         `yaml:"admin"`
+	Log          app.LogConfig        `yaml:"log"`
+	Stop         Stop                 `yaml:"stop"`
+}
+
+// Stop bounds the end of a process.
+type Stop struct {
+	DrainDelay config.Duration `yaml:"drain_delay" help:"Wait between being not ready and the first step of a stop, for balancers to notice."`
+	Timeout    config.Duration `yaml:"timeout" help:"Bound of all steps of a stop together."`
+}
+
+// Default is the configuration without file, environment and flags.
+func Default() Settings {
+	return Settings{
+		Queue: broker.DefaultConfig(), Gateway: gateway.DefaultConfig(), Worker: worker.DefaultConfig(),
+		Admin: admin.DefaultConfig(), Log: app.DefaultLogConfig(),
+		Stop: Stop{Timeout: config.Duration(50 * time.Second)},
+	}
+}
+
+// Validate checks what no section can check alone.
+func (s Settings) Validate() error {
+	var errs []error
+	seen := map[string]bool{}
+	for i, d := range s.Destinations {
+		if seen[d.Name] {
+			errs = append(errs, fmt.Errorf("destinations[%d].name %q is taken: names must differ", i, d.Name))
+		}
+		seen[d.Name] = true
+	}
+	if s.Stop.Timeout <= 0 || s.Stop.DrainDelay < 0 {
+		errs = append(errs, fmt.Errorf("stop.timeout is %s and stop.drain_delay %s: want more than 0s and not less than 0s", s.Stop.Timeout, s.Stop.DrainDelay))
+	}
+	return errors.Join(errs...)
+}
+
+// Source says where settings come from; see config.Options.
+type Source struct {
+	File  string
+	Sets  []string
+	Flags map[string]string
+}
+
+// Load reads the settings: flags over environment over file over defaults.
+func Load(src Source) (*Settings, *config.Loaded, error) {
+	s := Default()
+	file := src.File
+	if file == "" {
+		file = os.Getenv(EnvFile)
+	}
+	loaded, err := config.Load(&s, config.Options{File: file, EnvPrefix: EnvPrefix, AllowEnv: []string{EnvFile}, Sets: src.Sets, Flags: src.Flags})
+	if err != nil {
+		return nil, nil, err
+	}
+	return &s, loaded, nil
+}
+
+// EffectiveDestinations are the configured ones, or the debug destination.
+func (s *Settings) EffectiveDestinations() []worker.Destination {
+	if len(s.Destinations) > 0 {
+		return s.Destinations
+	}
+	var d worker.Destination
+	d.SetDefaults()
+	d.Name, d.Protocol = "debug", worker.ProtocolDebug
+	return []worker.Destination{d}
+}
+
+// Plan is the topology of these settings within a budget of bytes.
+func (s *Settings) Plan(maxBytes int64) topology.Plan {
+	p := topology.Plan{Shards: s.Queue.Shards, MaxBytes: maxBytes, AckWait: time.Duration(s.Worker.AckWait), MaxAckPending: s.Worker.MaxAckPending}
+	for _, d := range s.EffectiveDestinations() {
+		t := topology.Destination{Name: d.Name}
+		if len(d.Signals) > 0 {
+			t.Signals = append([]otlp.Signal(nil), d.Takes()...)
+		}
+		p.Destinations = append(p.Destinations, t)
+	}
+	return p
+}
+
+// Wire lists the compression that each destination has on the wire.
+func (s *Settings) Wire() []string {
+	var wire []string
+	for _, d := range s.EffectiveDestinations() {
+		if d.Protocol == worker.ProtocolGRPC || d.Protocol == worker.ProtocolHTTP {
+			wire = append(wire, d.Compression)
+		}
+	}
+	return wire
+}

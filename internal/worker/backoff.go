@@ -1,0 +1,22 @@
+package worker
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// backoff is the wait before the next try after attempt tries: doubling from
+// initial to longest, with half of it at random so that what failed together
+// does not return together; never less than the destination asked for.
+func backoff(attempt int, initial, longest, asked time.Duration) time.Duration {
+	d := initial
+	for i := 1; i < attempt && d < longest; i++ {
+		d *= 2
+	}
+	d = min(d, longest)
+	d = d/2 + rand.N(d/2+1)
+	if asked > d {
+		d = asked + rand.N(asked/4+1)
+	}
+	return d
+}

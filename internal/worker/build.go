@@ -1,0 +1,62 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/config"
+	"github.com/penstock-otel/penstock/internal/worker/exporter"
+	"github.com/penstock-otel/penstock/internal/worker/exporter/otlpgrpc"
+	"github.com/penstock-otel/penstock/internal/worker/exporter/outgoing"
+	"github.com/penstock-otel/penstock/pkg/pool"
+)
+
+// userAgent names Penstock to destinations.
+func userAgent() string { return "penstock/" + app.Version().Version }
+
+// Build makes the exporter of each destination. out is where debug destinations
+// print. On an error nothing is left open.
+func Build(destinations []Destination, out io.Writer) (map[string]exporter.Exporter, error) {
+	built := make(map[string]exporter.Exporter, len(destinations))
+	for _, d := range destinations {
+		x, err := build(d, out)
+		if err != nil {
+			errs := []error{fmt.Errorf("destination %s: %w", d.Name, err)}
+			for _, open := range built {
+				errs = append(errs, open.Close())
+			}
+			return nil, errors.Join(errs...)
+		}
+		built[d.Name] = x
+	}
+	return built, nil
+}
+
+func build(d Destination, out io.Writer) (exporter.Exporter, error) {
+	tls, err := d.TLS.Config()
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	switch d.Protocol {
+	case ProtocolGRPC:
+		return otlpgrpc.New(otlpgrpc.Config{
+			Name: d.Name, Endpoints: d.Endpoints, TLS: tls, Headers: headers(d.Headers),
+			Compression: d.Compression, CompressionLevel: d.CompressionLevel, Timeout: time.Duration(d.Timeout),
+			MaxRequestBytes: int(d.MaxRequestBytes), UserAgent: userAgent(),
+			Pool: pool.Config{MinConnections: d.Pool.MinConnections, MaxConnections: d.Pool.MaxConnections,
+				MaxInFlight: d.Pool.MaxCalls, IdleTTL: time.Duration(d.Pool.IdleTTL), HealthCheck: d.Pool.HealthCheck},
+		})
+	}
+	return nil, fmt.Errorf("protocol is %q: want grpc, http, debug or file", d.Protocol)
+}
+
+func headers(list []config.NameValue) []outgoing.Header {
+	out := make([]outgoing.Header, len(list))
+	for i, h := range list {
+		out[i] = outgoing.Header{Name: h.Name, Value: h.Value.Reveal()}
+	}
+	return out
+}
