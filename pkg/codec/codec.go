@@ -9,7 +9,11 @@
 //   - Decode never produces more than its limit and never allocates for a size
 //     that the input merely claims: a claim is checked against the limit, and
 //     against what the format can hold in so many bytes, before memory is taken.
-//   - Truncated, damaged or trailing bytes are errors, never shorter data.
+//     Only brotli needs memory beside its output, and then for no more streams
+//     at once than there are cores.
+//   - Truncated, damaged or trailing bytes are errors, never shorter data, as
+//     far as the format can tell: s2 and brotli have no checksum, and input that
+//     ends between two gzip members, zstd frames or snappy chunks is whole.
 //   - Everything is safe for concurrent use. Pooled state is held by one call
 //     from start to end, is not kept after an error, and never refers to the
 //     caller's slices once the call returned.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/adler32"
 	"io"
+	"runtime"
 	"sync"
 
 	"github.com/andybalholm/brotli"
@@ -69,7 +70,14 @@ func decodeGzip(dst, src []byte, limit int) ([]byte, error) {
 	return out, nil
 }
 
+// brotliSlots bounds how many brotli streams are decoded at once. Beside its
+// output a decoder has a window that a few bytes can make 16 MiB (RFC 7932
+// section 9.1); decoding is bound by the CPU, so waiting costs nothing.
+var brotliSlots = make(chan struct{}, runtime.GOMAXPROCS(0))
+
 func decodeBrotli(dst, src []byte, limit int) ([]byte, error) {
+	brotliSlots <- struct{}{}
+	defer func() { <-brotliSlots }()
 	s, _ := brotliStates.Get().(*brotliState)
 	if s == nil {
 		s = new(brotliState)

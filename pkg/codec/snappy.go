@@ -65,7 +65,11 @@ var (
 	errSnappyCRC      = errors.New("checksum of a chunk does not match")
 )
 
-func isSnappyFramed(src []byte) bool { return bytes.HasPrefix(src, snappyStreamID) }
+// isSnappyFramed takes no bytes for no data: the usual writers of the format
+// write nothing when they are given nothing.
+func isSnappyFramed(src []byte) bool {
+	return len(src) == 0 || bytes.HasPrefix(src, snappyStreamID)
+}
 
 // snappyNext cuts the first chunk off src and says how many bytes it decodes to.
 func snappyNext(src []byte) (kind byte, body, rest []byte, n int, err error) {

@@ -1,0 +1,34 @@
+package codec
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func FuzzDecode(f *testing.F) {
+	for name, enc := range everyFormat(f, payload(1<<10, 20)[:3<<10]) {
+		codecName, _, _ := strings.Cut(name, " ")
+		f.Add(codecName, enc, uint16(60000))
+	}
+	for what, bomb := range claims() {
+		codecName, _, _ := strings.Cut(what, " ")
+		f.Add(codecName, bomb, uint16(1000))
+	}
+	f.Fuzz(func(t *testing.T, name string, src []byte, limit uint16) {
+		declared := DeclaredSize(name, src)
+		out, err := Decode([]byte("head"), name, src, int(limit))
+		switch {
+		case err == nil && len(out) > 4+int(limit):
+			t.Errorf("%s: %d bytes, limit %d", name, len(out)-4, limit)
+		case err == nil && string(out[:4]) != "head":
+			t.Error("dst changed")
+		case err == nil && declared >= 0 && declared < len(out)-4 && !strings.HasSuffix(strings.ToLower(name), Gzip):
+			t.Errorf("%s declares %d bytes and has %d", name, declared, len(out)-4)
+		case err != nil && string(out) != "head":
+			t.Errorf("%s: dst has %d bytes after %v", name, len(out), err)
+		case err != nil && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrUnknown):
+			t.Errorf("%s: an error of no kind: %v", name, err)
+		}
+	})
+}
