@@ -1,0 +1,134 @@
+package harness
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Patience with a process that starts, and with one that stops.
+const (
+	startPatience = 30 * time.Second
+	stopPatience  = 30 * time.Second
+)
+
+// Role is one of Penstock's processes together with its configuration: it can
+// be started, killed and started again as the same one.
+type Role struct {
+	*Process // nil before the first Start
+
+	GRPCAddr, HTTPAddr, AdminAddr string
+
+	t    testing.TB
+	name string
+	pkg  string
+	args []string
+}
+
+// Queue is the queue section of a configuration.
+type Queue struct {
+	URL, Dir, Listen, Durability, MaxBytes string
+}
+
+func (q Queue) yaml() string {
+	out := "queue:\n"
+	for _, kv := range [][2]string{{"url", q.URL}, {"dir", q.Dir}, {"listen", q.Listen}, {"durability", q.Durability}, {"max_bytes", q.MaxBytes}} {
+		if kv[1] != "" {
+			out += fmt.Sprintf("  %s: %q\n", kv[0], kv[1])
+		}
+	}
+	return out
+}
+
+func newRole(t testing.TB, name, pkg string, args []string, q Queue, more string) *Role {
+	t.Helper()
+	r := &Role{GRPCAddr: FreeAddr(t), HTTPAddr: FreeAddr(t), AdminAddr: FreeAddr(t), t: t, name: name, pkg: pkg}
+	config := q.yaml() + fmt.Sprintf("admin: {listen: %q}\n", r.AdminAddr) +
+		fmt.Sprintf("gateway:\n  grpc: {listen: %q}\n  http: {listen: %q}\n", r.GRPCAddr, r.HTTPAddr) + more
+	path := filepath.Join(t.TempDir(), "penstock.yaml")
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.args = append(args, "--config", path)
+	return r
+}
+
+// NewUp is `penstock up`: everything in one process.
+func NewUp(t testing.TB, q Queue, sink *Sink) *Role {
+	t.Helper()
+	return newRole(t, "up", Penstock, []string{"up"}, q, GRPCDestination(sink.GRPCAddr))
+}
+
+// NewGateway is the gateway's own binary.
+func NewGateway(t testing.TB, q Queue, destinations string) *Role {
+	t.Helper()
+	return newRole(t, "gateway", Gateway, nil, q, destinations)
+}
+
+// NewWorker is the exporter-worker's own binary.
+func NewWorker(t testing.TB, q Queue, destinations string) *Role {
+	t.Helper()
+	return newRole(t, "worker", Worker, nil, q, destinations)
+}
+
+// GRPCDestination is the destinations section for one OTLP/gRPC backend.
+func GRPCDestination(addr string) string {
+	return fmt.Sprintf("destinations:\n  - {name: backend, protocol: grpc, endpoints: [%q], tls: {insecure: true}, compression: none}\n", addr)
+}
+
+// HTTPDestination is the same over OTLP/HTTP.
+func HTTPDestination(addr string) string {
+	return fmt.Sprintf("destinations:\n  - {name: backend, protocol: http, endpoints: [%q], tls: {insecure: true}, compression: none}\n", "http://"+addr)
+}
+
+// Start runs the process and waits until it is ready.
+func (r *Role) Start() {
+	r.t.Helper()
+	r.StartUnready()
+	r.Ready("http://"+r.AdminAddr+"/readyz", startPatience)
+}
+
+// StartUnready runs the process without waiting.
+func (r *Role) StartUnready() {
+	r.t.Helper()
+	r.Process = Start(r.t, r.name, Binary(r.t, r.pkg), r.args...)
+}
+
+// Terminate is SIGTERM, an end within the patience, exit code 0.
+func (r *Role) Terminate() {
+	r.t.Helper()
+	r.Stop(stopPatience)
+}
+
+// NATS is a real nats-server with JetStream that syncs every write.
+type NATS struct {
+	*Process
+	URL string
+
+	t       testing.TB
+	monitor string
+	config  string
+}
+
+// NewNATS writes the configuration; the data survive Stop and Start.
+func NewNATS(t testing.TB) *NATS {
+	t.Helper()
+	addr := FreeAddr(t)
+	n := &NATS{URL: "nats://" + addr, t: t, monitor: FreeAddr(t), config: filepath.Join(t.TempDir(), "nats.conf")}
+	config := fmt.Sprintf("server_name: one\nlisten: %q\nhttp: %q\nmax_payload: 8MB\njetstream {\n  store_dir: %q\n  sync_interval: always\n  max_file_store: 8GB\n}\n",
+		addr, n.monitor, t.TempDir())
+	if err := os.WriteFile(n.config, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Start runs the server and waits until JetStream is there.
+func (n *NATS) Start() {
+	n.t.Helper()
+	n.Process = Start(n.t, "nats-server", Binary(n.t, NATSServer), "-c", n.config)
+	n.Ready((&url.URL{Scheme: "http", Host: n.monitor, Path: "/healthz"}).String(), startPatience)
+}
