@@ -68,22 +68,26 @@ func ParseByteSize(s string) (ByteSize, error) {
 	return ByteSize(whole.Int64()), nil
 }
 
-// String is the shortest text that ParseByteSize reads back as the same number:
-// "3.5MiB", "10GiB", "1000B".
+// String is the shortest text with a unit that ParseByteSize reads back as the
+// same number: "3.5MiB", "10GiB"; "1025B" where no unit gives it in three
+// decimals.
 func (b ByteSize) String() string {
-	best := strconv.FormatInt(int64(b), 10) + "B"
-	if b <= 0 {
-		return best
-	}
-	for i := len(printUnits) - 1; i >= 0; i-- {
-		u := printUnits[i]
-		// Three decimals are enough for a person; more digits never help a
-		// number that is not a round one.
-		text := new(big.Rat).SetFrac64(int64(b), int64(u.size)).FloatString(3)
-		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
-		if back, err := ParseByteSize(text + u.name); err == nil && back == b && len(text+u.name) <= len(best) {
-			best = text + u.name
+	best := ""
+	for _, u := range printUnits {
+		if b < u.size {
+			continue
 		}
+		if int64(b)%int64(u.size)*1000%int64(u.size) != 0 {
+			continue // three decimals do not hold it
+		}
+		text := new(big.Rat).SetFrac64(int64(b), int64(u.size)).FloatString(3)
+		text = strings.TrimRight(strings.TrimRight(text, "0"), ".") + u.name
+		if best == "" || len(text) < len(best) {
+			best = text
+		}
+	}
+	if best == "" {
+		return strconv.FormatInt(int64(b), 10) + "B"
 	}
 	return best
 }

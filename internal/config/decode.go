@@ -69,7 +69,7 @@ func (d *decoder) node(rv reflect.Value, f *field, v *value, n *yaml.Node, path 
 			d.node(target, p.f, v, p.node, join(path, p.f.key))
 		}
 	case list:
-		if n == nil || n.Kind != yaml.SequenceNode {
+		if n.Kind != yaml.SequenceNode {
 			d.problem(v.at(n), path, "want %s; got %s", f.wants(), kindName(n))
 			return
 		}
@@ -107,6 +107,10 @@ func (d *decoder) scalar(rv reflect.Value, f *field, at origin, text, path strin
 	}
 	if referred {
 		d.refs[path] = reference{text: text, resolved: resolved}
+	}
+	if f.secret != "" && resolved == Redacted {
+		d.problem(at, path, "holds %q, which is how a secret prints; write the secret, or better a reference to it: ${env:NAME} or ${file:PATH}", Redacted)
+		return
 	}
 	// What a reference brought is never quoted, nor is the text of a secret.
 	shown, quotable := fmt.Sprintf("got %q", text), !referred && f.secret == ""

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -38,7 +39,7 @@ type value struct {
 }
 
 // LogValue keeps values out of any log of the layers.
-func (*value) LogValue() string { return Redacted }
+func (*value) LogValue() slog.Value { return slog.StringValue(Redacted) }
 
 func (v *value) at(n *yaml.Node) origin {
 	return origin{source: v.source, line: n.Line, column: n.Column}

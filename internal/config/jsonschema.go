@@ -115,7 +115,7 @@ func (f *field) scalarSchema(n *jsonSchema) {
 		n.Type, n.Pattern = []string{"string", "integer", "null"}, refPattern+`|^\s*[-+]?(0|([0-9.]+(ns|us|µs|ms|s|m|h|d))+)\s*$`
 		return
 	}
-	switch f.typ.Kind() {
+	switch f.base() {
 	case reflect.Bool:
 		n.Type, n.Pattern = []string{"boolean", "string", "null"}, refPattern+`|^(true|false)$`
 	case reflect.Float32, reflect.Float64:

@@ -19,7 +19,12 @@ type layers struct {
 	// shadowed are values that a higher layer replaced. They are decoded into
 	// nothing, so that a mistake in a file is seen even while a flag covers it.
 	shadowed []shadowed
+	// merges counts the merge keys followed. Aliases can nest, and a mapping
+	// can merge itself, so that there must be an end.
+	merges int
 }
+
+const maxMerges = 1000
 
 type shadowed struct {
 	f *field
@@ -49,6 +54,12 @@ func (l *layers) pairs(v *value, n *yaml.Node, f *field, path string) []pair {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, val := n.Content[i], resolve(n.Content[i+1])
 		if k.Tag == "!!merge" {
+			if l.merges++; l.merges > maxMerges {
+				if l.merges == maxMerges+1 {
+					l.problem(v.at(k), path, "more than %d merge keys (<<) are followed; does a section merge itself?", maxMerges)
+				}
+				continue
+			}
 			if merged = append(merged, val); val.Kind == yaml.SequenceNode {
 				merged = append(merged[:len(merged)-1], val.Content...)
 			}
@@ -230,9 +241,15 @@ func textNode(f *field, text string) (*yaml.Node, error) {
 			// The parser's words may quote the text, which may hold a secret.
 			return nil, fmt.Errorf("the text is not valid YAML or JSON; want %s", f.wants())
 		}
-		return unplaced(node), nil
+		if node != nil {
+			return unplaced(node), nil
+		}
+		trimmed = "" // nothing but comments
 	}
 	node := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+	if trimmed == "" {
+		return node, nil
+	}
 	for part := range strings.SplitSeq(trimmed, ",") {
 		part = strings.TrimSpace(part)
 		switch name, val, ok := strings.Cut(part, "="); {
@@ -251,11 +268,9 @@ func textNode(f *field, text string) (*yaml.Node, error) {
 
 // unplaced removes line numbers that would point into a variable.
 func unplaced(n *yaml.Node) *yaml.Node {
-	if n != nil {
-		n.Line, n.Column = 0, 0
-		for _, c := range n.Content {
-			unplaced(c)
-		}
+	n.Line, n.Column = 0, 0
+	for _, c := range n.Content {
+		unplaced(c)
 	}
 	return n
 }

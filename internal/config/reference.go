@@ -132,7 +132,7 @@ func (f *field) typeName() string {
 	case secretType:
 		return "secret"
 	}
-	switch f.typ.Kind() {
+	switch f.base() {
 	case reflect.Bool:
 		return "true or false"
 	case reflect.Float32, reflect.Float64:

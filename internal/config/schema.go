@@ -77,11 +77,12 @@ func (s *schema) fill(parent *field, t reflect.Type, index []int, seen []reflect
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		name, options, _ := strings.Cut(sf.Tag.Get("yaml"), ",")
-		if !sf.IsExported() || name == "-" {
+		inline := options == "inline"
+		if name == "-" || !sf.IsExported() && !(inline && sf.Anonymous) {
 			continue
 		}
 		at := append(slices.Clone(index), i)
-		if options == "inline" {
+		if inline {
 			if sf.Type.Kind() != reflect.Struct {
 				return fmt.Errorf("field %s.%s is inline and not a struct", t, sf.Name)
 			}
@@ -210,7 +211,7 @@ func (f *field) describe() (text, example string) {
 	case secretType:
 		return "a text", "${env:NAME}"
 	}
-	switch f.typ.Kind() {
+	switch f.base() {
 	case reflect.Bool:
 		return "true or false", ""
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
@@ -219,7 +220,19 @@ func (f *field) describe() (text, example string) {
 	case reflect.Float32, reflect.Float64:
 		return "a number", "0.5"
 	}
+	if f.base() == reflect.Invalid {
+		return "a text", ""
+	}
 	return "a text", "name"
+}
+
+// base is the kind that a scalar is written as; Invalid for a type that reads
+// its own text, of which nothing more is known.
+func (f *field) base() reflect.Kind {
+	if reflect.PointerTo(f.typ).Implements(unmarshalerType) {
+		return reflect.Invalid
+	}
+	return f.typ.Kind()
 }
 
 func join(path, key string) string {

@@ -9,9 +9,9 @@ import (
 // Redacted is what a secret prints as.
 const Redacted = "<redacted>"
 
-// Secret is a string that no printing shows: not fmt with any verb, not JSON,
-// YAML or text encoding, not slog. Reveal gives it to the code that needs it.
-// One hole remains that no type can close: fmt does not call methods on the
+// Secret is a string that no printing shows: not fmt, not JSON, YAML or text
+// encoding, not slog. Reveal gives it to the code that needs it. Two holes are
+// fmt's own: it calls no method for %p, which vet refuses, and none on the
 // unexported fields of a struct, so never print a struct that hides a Secret in
 // one. The empty Secret prints as empty, so that "not set" can be seen.
 type Secret string

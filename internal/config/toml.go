@@ -16,6 +16,13 @@ import (
 // The values come from the library's decoder, the positions from a second pass
 // over its syntax tree, which knows where each key stands.
 func parseTOML(data []byte, source string) (*yaml.Node, error) {
+	at, twice, syntaxErr := tomlPositions(data)
+	if len(twice) > 0 {
+		for i := range twice {
+			twice[i].Source = source
+		}
+		return nil, twice
+	}
 	var doc map[string]any
 	if err := toml.Unmarshal(data, &doc); err != nil {
 		p := Problem{Source: source, Msg: "not valid TOML: " + err.Error()}
@@ -25,9 +32,8 @@ func parseTOML(data []byte, source string) (*yaml.Node, error) {
 		}
 		return nil, Problems{p}
 	}
-	at, err := tomlPositions(data)
-	if err != nil {
-		return nil, Problems{{Source: source, Msg: "not valid TOML: " + err.Error()}}
+	if syntaxErr != nil {
+		return nil, Problems{{Source: source, Msg: "not valid TOML: " + syntaxErr.Error()}}
 	}
 	return tomlNode(doc, "", at), nil
 }
@@ -78,11 +84,14 @@ func tomlNode(v any, path string, at map[string]position) *yaml.Node {
 	return n
 }
 
-// tomlPositions maps each key's path to where it was first written.
-func tomlPositions(data []byte) (map[string]position, error) {
-	at, tables := map[string]position{}, map[string]int{}
+// tomlPositions maps each key's path to where it was first written, and finds
+// the keys that have two values, of which the decoder knows no line.
+func tomlPositions(data []byte) (map[string]position, Problems, error) {
+	at, tables, values := map[string]position{}, map[string]int{}, map[string]position{}
+	var twice Problems
 	var p unstable.Parser
 	p.Reset(data)
+	var last position
 	note := func(prefix string, keys unstable.Iterator) string {
 		for keys.Next() {
 			k := keys.Node()
@@ -91,9 +100,10 @@ func tomlPositions(data []byte) (map[string]position, error) {
 				prefix = fmt.Sprintf("%s[%d]", prefix, n-1)
 			}
 			prefix = join(prefix, string(k.Data))
+			start := p.Shape(k.Raw).Start
+			last = position{start.Line, start.Column}
 			if _, known := at[prefix]; !known {
-				start := p.Shape(k.Raw).Start
-				at[prefix] = position{start.Line, start.Column}
+				at[prefix] = last
 			}
 		}
 		return prefix
@@ -127,8 +137,13 @@ func tomlPositions(data []byte) (map[string]position, error) {
 			}
 			table = element
 		case unstable.KeyValue:
-			inside(note(table, e.Key()), e.Value())
+			path := note(table, e.Key())
+			if first, again := values[path]; again {
+				twice = append(twice, Problem{Line: last.line, Column: last.column, Key: path, Msg: fmt.Sprintf("written twice, first on line %d", first.line)})
+			}
+			values[path] = last
+			inside(path, e.Value())
 		}
 	}
-	return at, p.Error()
+	return at, twice, p.Error()
 }
