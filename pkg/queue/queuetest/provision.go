@@ -77,12 +77,12 @@ func (s *suite) purge() {
 	if st.Messages != 0 || st.FirstSeq != 6 || st.LastSeq != 5 {
 		s.t.Fatalf("empty stream: %+v", st)
 	}
+	s.until("c", "ack floor at the purged", func(c queue.ConsumerState) bool { return c.AckFloor == 5 && c.AckPending == 0 })
 	r, err := s.q.Publish(s.ctx, s.stream, msg("next"))
 	s.must(err)
 	if r.Sequence != 6 {
 		s.t.Fatalf("sequence after purge of all: %d, want 6", r.Sequence)
 	}
-	s.until("c", "ack floor at the purged", func(c queue.ConsumerState) bool { return c.AckFloor == 5 && c.AckPending == 0 })
 }
 
 func (s *suite) streamState() {

@@ -181,6 +181,9 @@ func (s *Server) InProcessConn() (net.Conn, error) {
 // SyncAlways tells package jetstream what a confirmation means.
 func (s *Server) SyncAlways() bool { return s.cfg.SyncAlways }
 
+// Dir is the directory of the store, as an absolute path.
+func (s *Server) Dir() string { return s.cfg.Dir }
+
 // MaxStoreBytes is the bound of all streams together.
 func (s *Server) MaxStoreBytes() int64 { return s.cfg.MaxStoreBytes }
 
