@@ -31,11 +31,11 @@ func (x *Exporter) failure(ctx context.Context, c *call, err error) *exporter.Er
 		return retry("no_connection", err)
 	case errors.As(err, &busy):
 		return retry("busy", err)
-	case c.answered():
-	case st.Code() == codes.DeadlineExceeded, st.Code() == codes.Canceled && time.Until(deadline) < 50*time.Millisecond:
-		// A server that keeps the deadline too resets the stream a moment
-		// before our own runs out: CANCELLED.
+	case (st.Code() == codes.DeadlineExceeded || st.Code() == codes.Canceled) && time.Until(deadline) < 50*time.Millisecond:
+		// A server that keeps the deadline too answers, or resets the stream,
+		// a moment before it runs out here.
 		return retry("timeout", fmt.Errorf("no answer from %s within %s", c.from(), c.waited()))
+	case c.answered():
 	case st.Code() == codes.Unavailable && !fromHTTP(st):
 		return retry("no_connection", fmt.Errorf("connection to %s lost before an answer: %s", c.from(), x.message(c, st)))
 	case strings.Contains(st.Message(), "RST_STREAM"):
