@@ -44,12 +44,26 @@ func (g *group) start(i int) int {
 	return g.members[i-1].end
 }
 
-// add joins a request and returns its index. The bytes are copied.
+// join adds a caller to those that wait. It fails when all of them have left:
+// the group is dropped, and must not take a newcomer with it.
+func (g *group) join() bool {
+	for {
+		n := g.waiting.Load()
+		if n == 0 && len(g.members) > 0 {
+			return false
+		}
+		if g.waiting.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// add adds the request of a caller that has joined and returns its index. The
+// bytes are copied.
 func (g *group) add(p []byte, info otlp.Info) int {
 	g.raw = append(g.raw, p...)
 	g.items += info.Items
 	g.members = append(g.members, member{end: len(g.raw), items: info.Items, minTime: info.MinTime, maxTime: info.MaxTime})
-	g.waiting.Add(1)
 	return len(g.members) - 1
 }
 

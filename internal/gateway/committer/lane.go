@@ -26,13 +26,14 @@ func (l *lane) add(tenant string, p []byte, info otlp.Info) part {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.gathering(tenant)
-	if g != nil && l.overflows(g, len(p), info.Items) {
+	if g != nil && (l.overflows(g, len(p), info.Items) || !g.join()) {
 		l.close(g)
 		g = nil
 	}
 	if g == nil {
 		g = &group{signal: l.signal, tenant: tenant, opened: time.Now(), raw: l.c.raw.get(), done: make(chan struct{})}
 		g.ctx, g.cancel = context.WithCancel(l.c.ctx)
+		g.join()
 		l.open = append(l.open, g)
 	}
 	index := g.add(p, info)
