@@ -2,7 +2,6 @@ package harness
 
 import (
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -31,14 +30,21 @@ type Role struct {
 // Queue is the queue section of a configuration.
 type Queue struct {
 	URL, Dir, Listen, Durability, MaxBytes string
+
+	MonitorListen string // of the embedded server
+	MonitorURL    string // of the external one, to verify what it does
 }
 
 func (q Queue) yaml() string {
 	out := "queue:\n"
-	for _, kv := range [][2]string{{"url", q.URL}, {"dir", q.Dir}, {"listen", q.Listen}, {"durability", q.Durability}, {"max_bytes", q.MaxBytes}} {
+	for _, kv := range [][2]string{{"url", q.URL}, {"dir", q.Dir}, {"listen", q.Listen}, {"durability", q.Durability},
+		{"max_bytes", q.MaxBytes}, {"monitor_listen", q.MonitorListen}} {
 		if kv[1] != "" {
 			out += fmt.Sprintf("  %s: %q\n", kv[0], kv[1])
 		}
+	}
+	if q.MonitorURL != "" {
+		out += fmt.Sprintf("  monitor_urls: [%q]\n", q.MonitorURL)
 	}
 	return out
 }
@@ -106,20 +112,19 @@ func (r *Role) Terminate() {
 // NATS is a real nats-server with JetStream that syncs every write.
 type NATS struct {
 	*Process
-	URL string
+	URL, MonitorURL string
 
-	t       testing.TB
-	monitor string
-	config  string
+	t      testing.TB
+	config string
 }
 
 // NewNATS writes the configuration; the data survive Stop and Start.
 func NewNATS(t testing.TB) *NATS {
 	t.Helper()
-	addr := FreeAddr(t)
-	n := &NATS{URL: "nats://" + addr, t: t, monitor: FreeAddr(t), config: filepath.Join(t.TempDir(), "nats.conf")}
+	addr, monitor := FreeAddr(t), FreeAddr(t)
+	n := &NATS{URL: "nats://" + addr, MonitorURL: "http://" + monitor, t: t, config: filepath.Join(t.TempDir(), "nats.conf")}
 	config := fmt.Sprintf("server_name: one\nlisten: %q\nhttp: %q\nmax_payload: 8MB\njetstream {\n  store_dir: %q\n  sync_interval: always\n  max_file_store: 8GB\n}\n",
-		addr, n.monitor, t.TempDir())
+		addr, monitor, t.TempDir())
 	if err := os.WriteFile(n.config, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -130,5 +135,5 @@ func NewNATS(t testing.TB) *NATS {
 func (n *NATS) Start() {
 	n.t.Helper()
 	n.Process = Start(n.t, "nats-server", Binary(n.t, NATSServer), "-c", n.config)
-	n.Ready((&url.URL{Scheme: "http", Host: n.monitor, Path: "/healthz"}).String(), startPatience)
+	n.Ready(n.MonitorURL+"/healthz", startPatience)
 }
