@@ -71,8 +71,9 @@ func (f *Frame) Free() {
 }
 
 // Bytes is Data in one piece: the buffer itself when it is one, else a copy from
-// pool (nil means Pool). The bytes must not be changed, and live until release
-// is called, once, also if the frame is freed before.
+// pool (nil means Pool). The bytes live until release is called, once, also if
+// the frame is freed before. Those of a frame that was received belong to no one
+// else once it is freed, and may then be changed in place.
 func (f *Frame) Bytes(pool mem.BufferPool) (b []byte, release func()) {
 	if pool == nil {
 		pool = f.pool()
@@ -106,8 +107,12 @@ func (f *Frame) Decompress(limit int) error {
 		limit = DefaultLimit
 	}
 	src := f.onePiece()
+	size := codec.DeclaredSize(f.Encoding, src)
+	if size < 0 {
+		size = max(8*len(src), 64<<10)
+	}
 	// Claims beyond 32 times the compressed size are honoured as data arrives.
-	size := min(max(codec.DeclaredSize(f.Encoding, src), 0), limit, 32*len(src))
+	size = min(size, limit, max(32*len(src), 64<<10))
 	pool := f.pool()
 	buf := pool.Get(max(size, 1))
 	out, err := codec.Decode((*buf)[:0], f.Encoding, src, limit)

@@ -84,9 +84,7 @@ func TestDeclaredSize(t *testing.T) {
 		codecName, _, _ := strings.Cut(name, " ")
 		switch {
 		case name == "zstd streamed":
-			if got := DeclaredSize(codecName, enc); got < len(in) || got > len(in)+1<<20 {
-				t.Errorf("a zstd frame without size declares %d, want a bound near %d", got, len(in))
-			}
+			want(codecName, enc, -1)
 		case name == "gzip members":
 			want(codecName, enc, len(in)-len(in)/2)
 		case codecName == Brotli || codecName == Deflate:

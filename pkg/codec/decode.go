@@ -56,11 +56,11 @@ func Decode(dst []byte, name string, src []byte, limit int) ([]byte, error) {
 }
 
 // DeclaredSize is the number of bytes that src claims to hold when decoded, or
-// -1 when its format does not say (br, deflate), src is damaged, or name is
-// unknown. It reads headers only. It is a claim, good for sizing a buffer or
-// reserving memory before Decode, never to be believed: pass it as the limit to
-// hold a client to its word. It is an upper bound for zstd frames without a
-// content size, and the size of the last member for gzip.
+// -1 when it does not say (br, deflate, a zstd frame without content size), src
+// is damaged, or name is unknown. It reads headers only. It is a claim, good for
+// sizing a buffer or reserving memory before Decode, never to be believed: pass
+// it as the limit to hold a client to its word. For gzip it is the size of the
+// last member, which is the only one in practice.
 func DeclaredSize(name string, src []byte) int {
 	canonical, _ := Canonical(name)
 	switch canonical {
@@ -71,7 +71,7 @@ func DeclaredSize(name string, src []byte) int {
 			return n
 		}
 	case Zstd:
-		if n, _, err := zstdSize(src); err == nil && n <= 1<<62 {
+		if n, exact, err := zstdSize(src); err == nil && exact && n <= 1<<62 {
 			return int(n)
 		}
 	case Gzip:

@@ -84,33 +84,40 @@ func decodeZstd(dst, src []byte, limit int) ([]byte, error) {
 	if exact && size > uint64(limit) {
 		return dst, tooLarge(Zstd, size, limit)
 	}
-	most := int(min(size, uint64(limit)))
-	guess := most
-	if !exact {
-		// A frame of a streaming encoder: size is only what its blocks can hold.
-		// Begin with a usual ratio; each further try is four times larger.
-		guess = min(most, max(8*len(src), 64<<10))
-	}
-	for {
-		dst = room(dst, guess)
-		out, err := dec.DecodeAll(src, dst[:len(dst):len(dst)+guess])
-		switch {
-		case err == nil && len(out)-len(dst) <= guess:
-			if cap(out) == len(dst)+guess { // decoded in place: give the caller its capacity back
-				out = dst[:len(out)]
-			}
-			return out, nil
-		case err != nil && !errors.Is(err, zstd.ErrDecoderSizeExceeded):
+	if exact {
+		dst = room(dst, int(size))
+		out, err := dec.DecodeAll(src, dst[:len(dst):len(dst)+int(size)])
+		if err != nil {
 			return dst, corrupt(Zstd, len(src), err)
-		case guess < most:
-			guess = min(most, 4*guess)
-		case size > uint64(limit):
-			return dst, tooLarge(Zstd, uint64(limit)+1, limit)
-		default:
+		}
+		return dst[:len(out)], nil
+	}
+	// A frame of a streaming encoder: size is only what its blocks can hold.
+	// Begin with the room there is, or a usual ratio; each further try is four
+	// times larger.
+	most := int(min(size, uint64(limit)))
+	guess := min(most, max(8*len(src), 64<<10, cap(dst)-len(dst)-zstdMargin))
+	for {
+		dst = room(dst, guess+zstdMargin)
+		out, err := dec.DecodeAll(src, dst[:len(dst):len(dst)+guess+zstdMargin])
+		switch got := len(out) - len(dst); {
+		case got > limit:
+			return dst, tooLarge(Zstd, uint64(got), limit)
+		case err == nil:
+			return dst[:len(out)], nil
+		case got <= guess: // there was room for another block
+			return dst, corrupt(Zstd, len(src), err)
+		case guess == most:
 			return dst, corrupt(Zstd, len(src), "more data than its blocks can hold")
 		}
+		guess = min(most, 4*guess)
 	}
 }
+
+// zstdMargin is room for one more block behind what is expected. The decoder
+// has no error of its own for want of room: as long as a block fits, an error is
+// one of the data.
+const zstdMargin = zstdBlock + 64
 
 // zstdBlock is the most that one block may hold (RFC 8878 section 3.1.1.2.4).
 const zstdBlock = 128 << 10
