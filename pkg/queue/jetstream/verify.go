@@ -80,7 +80,7 @@ func verifyExternal(ctx context.Context, c Config, nc *nats.Conn) (string, error
 		}
 		servers = append(servers, v)
 	}
-	proven, why := judge(servers, nc.ConnectedServerId())
+	proven, why := judge(servers, nc.ConnectedServerId(), c.Durability == Replicated)
 	if why == "" {
 		return proven, nil
 	}
@@ -90,8 +90,8 @@ func verifyExternal(ctx context.Context, c Config, nc *nats.Conn) (string, error
 }
 
 // judge wants every server of the cluster, and the one we talk to among them,
-// to sync always.
-func judge(servers []varz, connected string) (proof, why string) {
+// to sync always; for replicas it wants a cluster.
+func judge(servers []varz, connected string, clustered bool) (proof, why string) {
 	var names, lazy []string
 	size, ids := 1, map[string]bool{}
 	for _, v := range servers {
@@ -116,6 +116,8 @@ func judge(servers []varz, connected string) (proof, why string) {
 		return "", fmt.Sprintf("servers that confirm before they sync: %s", strings.Join(lazy, ", "))
 	case len(ids) < size:
 		return "", fmt.Sprintf("%d of %d servers of the cluster: %s", len(ids), size, strings.Join(names, ", "))
+	case clustered && size == 1:
+		return "", fmt.Sprintf("no cluster, but one server: %s", names[0])
 	case size == 1 && !ids[connected]:
 		return "", fmt.Sprintf("other servers (%s) than the one connected to (%s)", strings.Join(names, ", "), connected)
 	}

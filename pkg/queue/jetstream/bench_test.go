@@ -1,0 +1,97 @@
+package jetstream
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/penstock-otel/penstock/pkg/queue"
+	"github.com/penstock-otel/penstock/pkg/queue/jetstream/embedded"
+)
+
+// BenchmarkPublish compares the ways to the embedded server. The stream is
+// purged when it is full, outside of the measured time.
+func BenchmarkPublish(b *testing.B) {
+	for _, size := range []int{64 << 10, 800 << 10} {
+		for _, sync := range []bool{false, true} {
+			for _, way := range []string{"pipe", "tcp"} {
+				for _, flight := range []int{1, 8} {
+					b.Run(fmt.Sprintf("size=%dKiB/sync=%t/%s/inflight=%d", size>>10, sync, way, flight), func(b *testing.B) {
+						benchPublish(b, size, sync, way, flight)
+					})
+				}
+			}
+		}
+	}
+}
+
+func benchServer(b *testing.B, sync bool, way string) *Queue {
+	b.Helper()
+	s, err := embedded.Start(b.Context(), embedded.Config{Dir: b.TempDir(), SyncAlways: sync, MaxStoreBytes: 8 << 30, Listen: "127.0.0.1:0"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Shutdown(context.Background()) }) // the directory is removed
+	c := Config{Conn: s, Durability: Process}
+	if way == "tcp" {
+		c.Conn, c.URL = nil, s.ClientURL()
+	}
+	q, err := Open(b.Context(), c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = q.Close() }) // always nil
+	return q
+}
+
+func benchPublish(b *testing.B, size int, sync bool, way string, flight int) {
+	q := benchServer(b, sync, way)
+	if err := q.EnsureStream(b.Context(), queue.StreamConfig{Name: "BENCH_0", MaxBytes: 4 << 30}); err != nil {
+		b.Fatal(err)
+	}
+	body := make([]byte, size)
+	header := map[string]string{"Penstock-Version": "1", "Penstock-Signal": "traces", "Penstock-Codec": "s2", "Penstock-Items": "8192"}
+	var id atomic.Int64
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	cpu := cpuTime(b)
+	defer func() { b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N), "cpu-ns/op") }()
+	b.SetParallelism(max(1, flight/2)) // times GOMAXPROCS
+	one := func() {
+		n := id.Add(1)
+		r, err := q.Publish(b.Context(), "BENCH_0", &queue.Message{ID: fmt.Sprint(n), Header: header, Body: body})
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		if n%1024 == 0 {
+			if err := q.Purge(b.Context(), "BENCH_0", r.Sequence-1); err != nil {
+				b.Error(err)
+			}
+		}
+	}
+	if flight == 1 {
+		for b.Loop() {
+			one()
+		}
+		return
+	}
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			one()
+		}
+	})
+}
+
+// cpuTime is of the process, client and server together, in ns: unlike the
+// clock it does not depend on what else runs on the machine.
+func cpuTime(b *testing.B) int64 {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
+}
