@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,10 +75,29 @@ func TestBuildInfo(t *testing.T) {
 	}
 }
 
+// record is a log that timers and a test share.
+type record struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.buf.Write(p)
+}
+
+func (r *record) take() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer r.buf.Reset()
+	return r.buf.String()
+}
+
 // lines is what a Repeat logged since the last call, one "msg repeated" a line.
-func lines(out *bytes.Buffer) string {
+func lines(out *record) string {
 	var got []string
-	for line := range strings.Lines(out.String()) {
+	for line := range strings.Lines(out.take()) {
 		var l struct {
 			Msg      string
 			N        int
@@ -88,13 +108,12 @@ func lines(out *bytes.Buffer) string {
 		}
 		got = append(got, fmt.Sprintf("%s n=%d x%d", l.Msg, l.N, l.Repeated))
 	}
-	out.Reset()
 	return strings.Join(got, ", ")
 }
 
 func TestARepeatedErrorIsSaidOnceWithACount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out record
 		r := NewRepeat(slog.New(slog.NewJSONHandler(&out, nil)), 10*time.Second)
 		f := func(want string) {
 			t.Helper()
@@ -136,7 +155,7 @@ func TestARepeatedErrorIsSaidOnceWithACount(t *testing.T) {
 
 func TestARepeatRemembersABoundedNumberOfKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out record
 		r := NewRepeat(slog.New(slog.NewJSONHandler(&out, nil)), time.Hour)
 		r.Warn("oldest", "first")
 		r.Warn("oldest", "first")
@@ -144,7 +163,7 @@ func TestARepeatRemembersABoundedNumberOfKeys(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			r.Warn(fmt.Sprint(n), "m")
 		}
-		if len(r.seen) != maxRepeats || r.seen["oldest"] != nil || !strings.Contains(out.String(), `"repeated":1`) {
+		if len(r.seen) != maxRepeats || r.seen["oldest"] != nil || !strings.Contains(out.take(), `"repeated":1`) {
 			t.Errorf("remembers %d", len(r.seen))
 		}
 		r.Stop()
