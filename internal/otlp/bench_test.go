@@ -36,3 +36,18 @@ func BenchmarkOfficialUnmarshal(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkSplit(b *testing.B) {
+	for _, sig := range Signals {
+		b.Run(sig.String(), func(b *testing.B) {
+			req := realistic(b, sig, 20_000)
+			b.SetBytes(int64(len(req)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := Split(sig, req, 1<<20, func([]byte, Info) error { return nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -207,6 +207,10 @@ func TestCheckDepthIsTheOfficialOne(t *testing.T) {
 		kv := nest((maxDepth-4)/3+extra, "", 2, 6, 1)
 		differ(t, Traces, []byte(span(lenField(9, kv))))
 		differ(t, Traces, []byte(span(lenField(9, kv, lenField(2)))))
+		plain := nest((maxDepth-4)/3+extra, lenField(1, "k")+lenField(2, lenField(1, "v")), 2, 6, 1)
+		differ(t, Traces, []byte(lenField(1, lenField(1, lenField(1, plain)))))
+		differ(t, Traces, []byte(span(lenField(9, plain))))
+		differ(t, Traces, []byte(span(lenField(11, lenField(3, plain)))))
 		differ(t, Traces, []byte(lenField(1, groups(9, maxGroupDepth+extra))))
 	}
 }
