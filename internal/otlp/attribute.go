@@ -4,7 +4,7 @@ package otlp
 // most attributes have: a key, then a value that is a string or an integer, of
 // ASCII and short lengths. It only ever answers true for what the walk would
 // accept unchanged. Attributes are most of the bytes of most requests, and this
-// is a third faster than two levels of the walk.
+// saves two levels of the walk on each.
 func plainAttribute(b []byte, pos, n int) bool {
 	if n < 4 || n >= 0x80 {
 		return false
