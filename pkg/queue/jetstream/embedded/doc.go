@@ -11,4 +11,19 @@
 //   - The store never takes more than MaxStoreBytes, and these never more than
 //     80 % of what the volume can give: a full disk is not met.
 //   - Nothing listens on the network unless it is configured to.
+//
+// # The way to the server
+//
+// InProcessConn is an in-memory pipe. Loopback TCP (Listen, and ClientURL as the
+// URL of package jetstream) is slower. Measured by BenchmarkPublish of package
+// jetstream with messages of 800 KiB, nats-server 2.15.2, 2 shared cores of an
+// AMD EPYC, client and server together; ranges over runs:
+//
+//	                     pipe                         TCP
+//	sync, 1 in flight    245-301 MB/s, 2.1-2.7 ms CPU 134-256 MB/s, 2.4-2.8 ms CPU
+//	sync, 8 in flight    199-294 MB/s, 2.1-2.2 ms CPU 121-145 MB/s, 2.5-2.8 ms CPU
+//	no sync, 8 in flight 702-727 MB/s, 1.1 ms CPU     353-362 MB/s, 2.1-2.2 ms CPU
+//
+// nats-server takes no other kind of connection from inside (a socket pair would
+// have to be copied into such a pipe), so there is no further choice.
 package embedded

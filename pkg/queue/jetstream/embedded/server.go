@@ -9,13 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
-
-// syncInterval is for what SyncAlways does not sync, and without it for all.
-const syncInterval = 10 * time.Second
 
 // ErrStopped is returned after Shutdown.
 var ErrStopped = errors.New("queue store: the server is stopped")
@@ -24,8 +20,9 @@ var ErrStopped = errors.New("queue store: the server is stopped")
 type Server struct {
 	cfg Config
 
-	turn sync.Mutex // one Restart or Shutdown at a time; guards lock
-	lock *os.File   // nil after Shutdown
+	turn    sync.Mutex      // one Restart or Shutdown at a time; guards the next two
+	lock    *os.File        // nil after Shutdown
+	remains <-chan struct{} // closed when a server that failed to start is gone
 
 	mu  sync.RWMutex   // held briefly: a client may ask while it holds its own lock
 	srv *server.Server // nil while stopped
@@ -51,113 +48,27 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: c, lock: lock}
-	if err = checkSpace(dir, c.MaxStoreBytes); err == nil {
-		s.srv, err = run(ctx, c)
-	}
-	if err != nil {
+	if err := checkSpace(dir, c.MaxStoreBytes); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	return s, nil
-}
-
-func options(c Config) (*server.Options, error) {
-	o := &server.Options{
-		ServerName: c.ServerName,
-		DontListen: c.Listen == "",
-		NoSigs:     true, // signals belong to the process
-		NoLog:      false,
-
-		JetStream:              true,
-		StoreDir:               c.Dir,
-		SyncAlways:             c.SyncAlways,
-		SyncInterval:           syncInterval,
-		JetStreamMaxStore:      c.MaxStoreBytes,
-		JetStreamMaxMemory:     256 << 20,
-		DisableJetStreamBanner: true,
-
-		MaxPayload: c.MaxPayload,
-		MaxPending: max(64<<20, 4*int64(c.MaxPayload)),
+	srv, remains, err := run(ctx, c)
+	if err == nil {
+		return &Server{cfg: c, lock: lock, srv: srv, remains: remains}, nil
 	}
-	set := func(addr string, host *string, port *int) error {
-		if addr == "" {
-			return nil
+	select {
+	case <-remains:
+		return nil, errors.Join(err, lock.Close())
+	default:
+	}
+	// The store is still being read and cannot be interrupted. Nobody else may
+	// touch the directory until that has ended, or the process has.
+	go func() {
+		<-remains
+		if err := lock.Close(); err != nil {
+			c.Logger.Error("queue store: giving the directory free", "dir", dir, "error", err)
 		}
-		h, p, err := net.SplitHostPort(addr)
-		if err != nil {
-			return fmt.Errorf("queue store: address %q: %w", addr, err)
-		}
-		a, err := net.LookupPort("tcp", p)
-		if err != nil {
-			return fmt.Errorf("queue store: address %q: %w", addr, err)
-		}
-		if a == 0 {
-			a = server.RANDOM_PORT
-		}
-		*host, *port = h, a
-		return nil
-	}
-	if err := errors.Join(set(c.Listen, &o.Host, &o.Port), set(c.MonitorListen, &o.HTTPHost, &o.HTTPPort)); err != nil {
-		return nil, err
-	}
-	if c.Token != "" || c.User != "" {
-		o.CustomClientAuthentication = gate{c.Token, c.User, c.Password}
-	}
-	if c.TLS != nil {
-		o.TLS, o.TLSConfig, o.TLSTimeout = true, c.TLS.Clone(), 5
-	}
-	return o, nil
-}
-
-// run starts a server and waits for it.
-func run(ctx context.Context, c Config) (*server.Server, error) {
-	o, err := options(c)
-	if err != nil {
-		return nil, err
-	}
-	srv, err := server.NewServer(o)
-	if err != nil {
-		return nil, fmt.Errorf("queue store %s: %w", c.Dir, err)
-	}
-	log := newLogger(c.Logger)
-	srv.SetLoggerV2(log, false, false, false)
-
-	ctx, cancel := context.WithTimeout(ctx, c.ReadyTimeout)
-	defer cancel()
-	started := make(chan struct{})
-	go func() { srv.Start(); close(started) }() // waited for below, or by Shutdown
-
-	begin := time.Now()
-	progress := time.NewTicker(5 * time.Second)
-	defer progress.Stop()
-	fail := func(err error) (*server.Server, error) {
-		srv.Shutdown()
-		<-started
-		srv.WaitForShutdown()
-		return nil, fmt.Errorf("queue store %s: %w", c.Dir, err)
-	}
-	for {
-		select {
-		case <-started:
-			select {
-			case err := <-log.fatal:
-				return fail(err)
-			default:
-			}
-			if !srv.ReadyForConnections(time.Second) {
-				continue
-			}
-			if !srv.JetStreamEnabled() {
-				return fail(errors.New("the server started without its store; see its log"))
-			}
-			return srv, nil
-		case <-progress.C:
-			c.Logger.Info("queue store is being read", "dir", c.Dir,
-				"for", time.Since(begin).Round(time.Second).String(), "last", log.lastNotice())
-		case <-ctx.Done():
-			return fail(fmt.Errorf("not ready after %s: %w", time.Since(begin).Round(time.Millisecond), ctx.Err()))
-		}
-	}
+	}()
+	return nil, err
 }
 
 func (s *Server) server() (*server.Server, error) {
@@ -241,8 +152,11 @@ func (s *Server) Restart(ctx context.Context) error {
 	if s.lock == nil {
 		return ErrStopped
 	}
-	s.stop()
-	srv, err := run(ctx, s.cfg)
+	if err := s.stop(ctx); err != nil {
+		return err
+	}
+	srv, remains, err := run(ctx, s.cfg)
+	s.remains = remains
 	if err != nil {
 		return err
 	}
@@ -259,9 +173,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	go func() { // ends with the server; waited for below as long as ctx allows
 		s.turn.Lock()
 		defer s.turn.Unlock()
-		s.stop()
-		var err error
-		if s.lock != nil {
+		err := s.stop(context.WithoutCancel(ctx))
+		if err == nil && s.lock != nil {
 			err = s.lock.Close()
 			s.lock = nil
 		}
@@ -275,8 +188,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// stop waits for the server's end. The caller holds turn.
-func (s *Server) stop() {
+// stop waits for the server's end, or of what is left of one that failed to
+// start. The caller holds turn.
+func (s *Server) stop(ctx context.Context) error {
 	s.mu.Lock()
 	srv := s.srv
 	s.srv = nil
@@ -284,5 +198,15 @@ func (s *Server) stop() {
 	if srv != nil {
 		srv.Shutdown()
 		srv.WaitForShutdown()
+		return nil
+	}
+	if s.lock == nil {
+		return nil
+	}
+	select {
+	case <-s.remains:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("queue store %s: a server that did not get ready is still reading its store: %w", s.cfg.Dir, ctx.Err())
 	}
 }
