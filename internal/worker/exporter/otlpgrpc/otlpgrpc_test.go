@@ -1,7 +1,6 @@
 package otlpgrpc
 
 import (
-	"bytes"
 	"context"
 	"strings"
 	"testing"
@@ -53,6 +52,9 @@ func TestSuite(t *testing.T) {
 	gives := func(b []byte) func(exportertest.Destination) {
 		return say(func(context.Context) ([]byte, error) { return b, nil })
 	}
+	packed := func(b []byte) func(exportertest.Destination) {
+		return say(func(ctx context.Context) ([]byte, error) { return b, grpc.SetSendCompressor(ctx, "gzip") })
+	}
 	exportertest.Run(t, exportertest.Kind{
 		New: func(t *testing.T, o exportertest.Options) (exporter.Exporter, exportertest.Destination) {
 			s := serve(t)
@@ -81,6 +83,8 @@ func TestSuite(t *testing.T) {
 			{Name: "UnavailableWithDelay", Set: say(wait(codes.Unavailable)), Want: &exportertest.Want{Code: "UNAVAILABLE", After: 7 * time.Second}},
 			{Name: "ExhaustedWithDelay", Set: say(wait(codes.ResourceExhausted)), Want: &exportertest.Want{Code: "RESOURCE_EXHAUSTED", After: 7 * time.Second}},
 			{Name: "Partial", Set: gives(otlp.AppendResponse(nil, otlp.Metrics, 3, "3 too old, key "+secret)), Result: exporter.Result{Rejected: 3, Message: "3 too old, key ***"}},
+			{Name: "PartialGzip", Set: packed(otlp.AppendResponse(nil, otlp.Metrics, 3, "3 too old")), Result: exporter.Result{Rejected: 3, Message: "3 too old"}},
+			{Name: "AnswerBomb", Set: packed(make([]byte, 5<<20)), Want: &exportertest.Want{Kind: exporter.Permanent, Code: "bad_response", Says: []string{"4194304"}}},
 			{Name: "Warning", Set: gives(otlp.AppendResponse(nil, otlp.Metrics, 0, "soon deprecated")), Result: exporter.Result{Message: "soon deprecated"}},
 			{Name: "Unreadable", Set: gives([]byte{0xff, 0xff}), Result: exporter.Result{Message: "cannot be read"}},
 			{Name: "AnswerTooLarge", Set: gives(make([]byte, 4<<20+1)), Want: &exportertest.Want{Kind: exporter.Permanent, Code: "bad_response", Says: []string{"4194304"}}},
@@ -151,19 +155,15 @@ func TestBusy(t *testing.T) {
 
 func TestStoredBytesAreShippedAsTheyAre(t *testing.T) {
 	s := serve(t)
-	var wire [][]byte
-	s.answer = nil
 	x := newExporter(t, Config{Endpoints: []string{s.addr}, Compression: "zstd"})
 	defer x.Close()
-	// Level 9 differs from what the exporter's own level 1 would give.
 	r := exportertest.Request(t, otlp.Traces, "zstd", exportertest.Body(otlp.Traces, 1, 100))
 	body, err := x.bodies.Of(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer body.Release()
-	wire = append(wire, body.Data)
-	if !body.Stored || !bytes.Equal(wire[0], r.Body) || &wire[0][0] != &r.Body[0] {
+	if !body.Stored || &body.Data[0] != &r.Body[0] {
 		t.Error("the body was made anew")
 	}
 	if _, err := x.Export(context.Background(), r); err != nil {

@@ -26,6 +26,8 @@ type server struct {
 	opts []grpc.ServerOption
 	grpc *grpc.Server
 	done chan struct{}
+	// handler is export unless set before start.
+	handler grpcwire.ExportHandler
 
 	mu       sync.Mutex
 	free     chan struct{} // closed: nothing is held
@@ -56,8 +58,11 @@ func (s *server) start(t testing.TB) {
 	}
 	s.addr = l.Addr().String()
 	g := grpc.NewServer(append(s.opts, grpc.ForceServerCodecV2(grpcwire.Codec{}), grpc.MaxRecvMsgSize(64<<20))...)
+	if s.handler == nil {
+		s.handler = s.export
+	}
 	for _, sig := range otlp.Signals {
-		g.RegisterService(grpcwire.ServiceDesc(sig, s.export), nil)
+		g.RegisterService(grpcwire.ServiceDesc(sig, s.handler), nil)
 	}
 	done := make(chan struct{})
 	s.grpc, s.done = g, done
