@@ -92,6 +92,16 @@ func (f *Frame) DeclaredLen() int {
 	return codec.DeclaredSize(f.Encoding, f.onePiece())
 }
 
+// MaxLen is the most bytes that the message can have when decompressed, or -1
+// when its form does not bound it (gzip): what to reserve when DeclaredLen does
+// not say. See codec.MaxDecodedLen.
+func (f *Frame) MaxLen() int {
+	if f.Encoding == "" {
+		return f.Len()
+	}
+	return codec.MaxDecodedLen(f.Encoding, f.onePiece())
+}
+
 // Decompress replaces Data by its decompressed form, at most limit bytes (0
 // means Limit). It does nothing when there is no Encoding. The error is for
 // ReceiveProblem and carries the gRPC status that OTLP asks for; the data is
@@ -109,7 +119,10 @@ func (f *Frame) Decompress(limit int) error {
 	src := f.onePiece()
 	size := codec.DeclaredSize(f.Encoding, src)
 	if size < 0 {
-		size = max(8*len(src), 64<<10)
+		size = codec.MaxDecodedLen(f.Encoding, src)
+	}
+	if size < 0 {
+		size = 8 * len(src)
 	}
 	// Claims beyond 32 times the compressed size are honoured as data arrives.
 	size = min(size, limit, max(32*len(src), 64<<10))

@@ -28,7 +28,8 @@ const (
 // Frame.Pool brings decompressed messages under it.
 //
 // A buffer that is dropped, as gRPC drops what it received on a cancelled
-// stream, counts until the garbage collector has found it.
+// stream, counts until the garbage collector has found it. A connection may hold
+// on to the one of its last frame, 16 KiB.
 type MeteredPool struct {
 	allocated atomic.Int64 // bytes of buffers that exist, idle or out
 	idle      atomic.Int64

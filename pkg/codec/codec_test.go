@@ -13,9 +13,9 @@ func TestRoundTripAtEveryLevel(t *testing.T) {
 	inputs := map[string][]byte{
 		"empty":    {},
 		"one byte": {7},
-		"zeros":    make([]byte, 200<<10),
-		"noise":    noise(100<<10, 1),
-		"otlp":     payload(70<<10, 1),
+		"zeros":    make([]byte, 150<<10),
+		"noise":    noise(70<<10, 1),
+		"otlp":     payload(40<<10, 1),
 		"64 KiB":   payload(64<<10, 2)[:64<<10],
 	}
 	for _, name := range written {
@@ -85,6 +85,9 @@ func TestDeclaredSize(t *testing.T) {
 		switch {
 		case name == "zstd streamed":
 			want(codecName, enc, -1)
+			if got := MaxDecodedLen(codecName, enc); got < len(in) || got > len(in)+128<<10 {
+				t.Errorf("MaxDecodedLen(%s) = %d, want up to 128 KiB over %d", name, got, len(in))
+			}
 		case name == "gzip members":
 			want(codecName, enc, len(in)-len(in)/2)
 		case codecName == Brotli || codecName == Deflate:
@@ -92,8 +95,21 @@ func TestDeclaredSize(t *testing.T) {
 		default:
 			want(codecName, enc, len(in))
 		}
+		switch got := MaxDecodedLen(codecName, enc); codecName {
+		case Gzip, Deflate, Brotli:
+			if got != -1 {
+				t.Errorf("MaxDecodedLen(%s) = %d, want -1: it is not bounded", name, got)
+			}
+		default:
+			if got < len(in) {
+				t.Errorf("MaxDecodedLen(%s) = %d, and it holds %d", name, got, len(in))
+			}
+		}
 	}
 	want("lz4", in, -1)
+	if MaxDecodedLen("lz4", in) != -1 || MaxDecodedLen(Zstd, in) != -1 {
+		t.Error("MaxDecodedLen bounds what it cannot read")
+	}
 	for _, name := range []string{S2, Zstd, Gzip} {
 		want(name, nil, -1)
 	}

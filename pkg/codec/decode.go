@@ -92,6 +92,23 @@ func DeclaredSize(name string, src []byte) int {
 	return -1
 }
 
+// MaxDecodedLen is the most bytes that src can hold when decoded, or -1 when its
+// format does not bound it (gzip, deflate, br), src is damaged, or name is
+// unknown. It reads headers only. For a zstd frame of a streaming encoder, which
+// has no declared size, it is mostly within 128 KiB of the truth, and far above
+// it when the encoder was flushed often.
+func MaxDecodedLen(name string, src []byte) int {
+	switch canonical, _ := Canonical(name); canonical {
+	case None, S2, Snappy, SnappyFramed:
+		return DeclaredSize(canonical, src)
+	case Zstd:
+		if n, _, err := zstdSize(src); err == nil && n <= 1<<62 {
+			return int(n)
+		}
+	}
+	return -1
+}
+
 // decodeS2 trusts the declared length up to the limit: an s2 block may hold
 // millions of bytes in five, so that no claim within the limit is absurd.
 func decodeS2(dst, src []byte, limit int) ([]byte, error) {

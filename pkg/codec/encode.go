@@ -29,7 +29,10 @@ type Encoder interface {
 //	br    1-9
 //	x-snappy-framed  0, for peers that want snappy
 //
-// Encoders of one codec and level share their state: making many is cheap.
+// Encoders of one codec and level share their state: making many is cheap. An
+// encoder keeps for each core, for payloads of a few MiB: s2 nothing, gzip under
+// 2 MiB, zstd 1.5 MiB (1-2), 2.5 (3-5), 5.5 (6-8), 36 (9), br 4 to 50 MiB. That
+// of gzip and br goes with the garbage when unused.
 func NewEncoder(name string, level int) (Encoder, error) {
 	canonical, _ := Canonical(name)
 	highest, ok := levels[canonical]

@@ -18,7 +18,10 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string, src []byte, limit uint16) {
 		declared := DeclaredSize(name, src)
 		out, err := Decode([]byte("head"), name, src, int(limit))
+		most := MaxDecodedLen(name, src)
 		switch {
+		case err == nil && most >= 0 && most < len(out)-4:
+			t.Errorf("%s holds at most %d bytes and has %d", name, most, len(out)-4)
 		case err == nil && len(out) > 4+int(limit):
 			t.Errorf("%s: %d bytes, limit %d", name, len(out)-4, limit)
 		case err == nil && string(out[:4]) != "head":

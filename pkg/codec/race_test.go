@@ -10,7 +10,7 @@ import (
 // goroutines with payloads of their own go through all codecs at once, with
 // damaged input in between, and every result is compared by checksum.
 func TestManyGoroutinesKeepTheirOwnData(t *testing.T) {
-	const goroutines, rounds = 16, 12
+	const goroutines, rounds = 16, 8
 	encoders := map[string][]Encoder{}
 	for _, name := range written {
 		for level := range min(levels[name], 4) + 1 {

@@ -84,7 +84,7 @@ func decodeZstd(dst, src []byte, limit int) ([]byte, error) {
 	if exact && size > uint64(limit) {
 		return dst, tooLarge(Zstd, size, limit)
 	}
-	if exact {
+	if exact || size <= uint64(min(limit, cap(dst)-len(dst))) { // one try, room for all it can hold
 		dst = room(dst, int(size))
 		out, err := dec.DecodeAll(src, dst[:len(dst):len(dst)+int(size)])
 		if err != nil {
