@@ -25,6 +25,6 @@ func Root() *cobra.Command {
 	})
 	worker := rolecmd.Role("worker", "drain the queue to its destinations", "", role.Worker)
 	alerter := rolecmd.Role("alerter", "evaluate alerting rules on the metric streams", "", role.Alerter)
-	root.AddCommand(up(), gateway, worker, alerter, status(), sendCommand(), configCommand(), rolecmd.Healthcheck(), rolecmd.Version())
+	root.AddCommand(up(), gateway, worker, alerter, status(), sendCommand(), configCommand(), rolecmd.Healthcheck(), rolecmd.Version(), docs())
 	return root
 }

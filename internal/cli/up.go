@@ -44,7 +44,7 @@ func up() *cobra.Command {
 				return nil
 			})
 			if *demo {
-				r.Go("demo telemetry", func(ctx context.Context) error { return runDemo(ctx, s) })
+				r.Go("demo telemetry", func(ctx context.Context) error { return runDemo(ctx, s, r) })
 			}
 		})
 	}
@@ -59,8 +59,8 @@ func announce(w io.Writer, s *settings.Settings, r role.Running) {
 			fmt.Fprintf(w, "  %-12s %s\n", what, where) //nolint:errcheck // as the log
 		}
 	}
-	line("OTLP/gRPC", s.Gateway.GRPC.Listen)
-	line("OTLP/HTTP", s.Gateway.HTTP.Listen)
+	line("OTLP/gRPC", r.GRPC)
+	line("OTLP/HTTP", r.HTTP)
 	if s.Queue.Embedded() {
 		line("queue", fmt.Sprintf("%s (embedded, durability %s)", s.Queue.Dir, s.Queue.Durability))
 	} else {
@@ -72,7 +72,7 @@ func announce(w io.Writer, s *settings.Settings, r role.Running) {
 	if r.Admin != "" {
 		line("look at", "http://"+r.Admin)
 	}
-	line("try", "penstock send --signal traces --count 1000")
+	line("try", "penstock send --target "+r.GRPC+" --signal traces --count 1000")
 	fmt.Fprintln(w) //nolint:errcheck // as the log
 }
 
@@ -121,13 +121,13 @@ func progress(r role.Running) func() string {
 }
 
 // runDemo sends demo telemetry through the real front door.
-func runDemo(ctx context.Context, s *settings.Settings) error {
+func runDemo(ctx context.Context, s *settings.Settings, r role.Running) error {
 	c := send.Config{Signals: otlp.Signals[:], Rate: demoRate, Batch: 50, Clients: 1, Compression: "gzip", Seed: uint64(time.Now().UnixNano()), Insecure: true}
 	switch {
-	case s.Gateway.GRPC.Listen != "" && !s.Gateway.GRPC.TLS.Enabled():
-		c.Protocol, c.Target = "grpc", loopback(s.Gateway.GRPC.Listen)
-	case s.Gateway.HTTP.Listen != "" && !s.Gateway.HTTP.TLS.Enabled():
-		c.Protocol, c.Target = "http", "http://"+loopback(s.Gateway.HTTP.Listen)
+	case r.GRPC != "" && !s.Gateway.GRPC.TLS.Enabled():
+		c.Protocol, c.Target = "grpc", loopback(r.GRPC)
+	case r.HTTP != "" && !s.Gateway.HTTP.TLS.Enabled():
+		c.Protocol, c.Target = "http", "http://"+loopback(r.HTTP)
 	default:
 		return fmt.Errorf("--demo needs a listener without TLS: set gateway.grpc.listen or gateway.http.listen")
 	}

@@ -61,8 +61,7 @@ func Start(ctx context.Context, a *app.App, o Options) (*Gateway, error) {
 
 	metrics := receiver.NewMetrics(o.Registry)
 	g := &Gateway{intake: receiver.NewIntake(o.Config.Limits, commits, metrics, o.Logger)}
-	o.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "penstock_receiver_in_flight_bytes",
-		Help: "Bytes of requests being received or waiting for their commit."}, func() float64 { return float64(g.intake.InFlightBytes()) }))
+	o.Registry.MustRegister(InFlightBytes(g.intake.InFlightBytes))
 	if err := g.listen(ctx, o); err != nil {
 		return nil, errors.Join(err, g.stop(ctx))
 	}
@@ -78,6 +77,12 @@ func Start(ctx context.Context, a *app.App, o Options) (*Gateway, error) {
 	return g, nil
 }
 
+// InFlightBytes is the metric of the admission budget in use.
+func InFlightBytes(read func() int64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "penstock_receiver_in_flight_bytes",
+		Help: "Bytes of requests being received or waiting for their commit."}, func() float64 { return float64(read()) })
+}
+
 func (g *Gateway) listen(ctx context.Context, o Options) (err error) {
 	if c := o.Config.GRPC; c.Listen != "" {
 		t, err := c.TLS.Config(o.Logger)
@@ -89,7 +94,7 @@ func (g *Gateway) listen(ctx context.Context, o Options) (err error) {
 		}
 	}
 	if c := o.Config.HTTP; c.Listen != "" {
-		t, err := c.TLS.Config(o.Logger)
+		t, err := c.TLS.Config(o.Logger, "h2", "http/1.1")
 		if err != nil {
 			return fmt.Errorf("gateway.http.tls: %w", err)
 		}

@@ -5,6 +5,7 @@ import "context"
 // Alerter runs an alerter until ctx ends. It has no rules to evaluate: it
 // connects, serves its health, and says so.
 func Alerter(ctx context.Context, p Process) error {
+	p.drains = true
 	p.Server = nil
 	return run(ctx, "alerter", p, func(ctx context.Context, b *base) error {
 		if _, _, err := b.openQueue(ctx); err != nil {

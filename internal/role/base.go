@@ -30,6 +30,10 @@ type Process struct {
 	Loaded   *config.Loaded
 	// Server is for roles that may embed the queue.
 	Server StartServer
+	// drains is a role that only takes from the queue: what the servers promise
+	// is the concern of those that answer for what they put in, and a queue
+	// that cannot be verified must be drained all the same.
+	drains bool
 	// Out gets what a debug destination prints, Log the log. Default: standard
 	// output and standard error.
 	Out, Log io.Writer
@@ -113,12 +117,14 @@ func (b *base) status(name string, section func(context.Context) any) {
 // openQueue connects to the queue, or runs it and connects.
 func (b *base) openQueue(ctx context.Context) (queue.Queue, topology.Plan, error) {
 	c := b.s.Queue
+	c.AllowUnverified = c.AllowUnverified || b.p.drains
 	var server broker.Server
 	if c.Embedded() && b.p.Server != nil {
 		var err error
 		if server, err = b.p.Server(ctx, b.app, c, app.Component(b.log, "nats")); err != nil {
 			return nil, topology.Plan{}, err
 		}
+		b.reg.MustRegister(newDisk(c.Dir))
 	}
 	q, err := broker.Open(ctx, c, server, "penstock-"+b.app.Name(), app.Component(b.log, "queue"))
 	if err != nil {

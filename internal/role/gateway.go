@@ -24,12 +24,12 @@ func Gateway(ctx context.Context, p Process) error {
 			return fail("make streams and consumers", err)
 		}
 		b.watch(q, plan)
-		return b.gateway(ctx, q, plan)
+		_, err = b.gateway(ctx, q, plan)
+		return err
 	})
 }
 
-func (b *base) gateway(ctx context.Context, q queue.Queue, plan topology.Plan) error {
-	_, err := gateway.Start(ctx, b.app, gateway.Options{Config: b.s.Gateway, Queue: q, Plan: plan, Wire: b.s.Wire(),
+func (b *base) gateway(ctx context.Context, q queue.Queue, plan topology.Plan) (*gateway.Gateway, error) {
+	return gateway.Start(ctx, b.app, gateway.Options{Config: b.s.Gateway, Queue: q, Plan: plan, Wire: b.s.Wire(),
 		Registry: b.reg, Logger: app.Component(b.log, "gateway")})
-	return err
 }

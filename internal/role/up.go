@@ -3,17 +3,18 @@ package role
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/penstock-otel/penstock/internal/queuewatch"
 	"github.com/penstock-otel/penstock/internal/topology"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Running is what can be seen of a running Up.
 type Running struct {
 	Registry *prometheus.Registry
 	Watch    *queuewatch.Watch
-	// Admin is the bound address of the admin server, "" without one.
-	Admin string
+	// GRPC, HTTP and Admin are the bound addresses, "" without that listener.
+	GRPC, HTTP, Admin string
 	// Go runs fn until the process stops, before the gateway stops taking.
 	Go func(name string, fn func(context.Context) error)
 }
@@ -33,11 +34,18 @@ func Up(ctx context.Context, p Process, started func(Running)) error {
 		if err := b.worker(q, plan); err != nil {
 			return err
 		}
-		if err := b.gateway(ctx, q, plan); err != nil {
+		g, err := b.gateway(ctx, q, plan)
+		if err != nil {
 			return err
 		}
 		if started != nil {
 			r := Running{Registry: b.reg, Watch: w, Go: b.app.Go}
+			if a := g.GRPCAddr(); a != nil {
+				r.GRPC = a.String()
+			}
+			if a := g.HTTPAddr(); a != nil {
+				r.HTTP = a.String()
+			}
 			if b.admin != nil {
 				r.Admin = b.admin.Addr()
 			}

@@ -16,6 +16,7 @@ const streamsPoll = time.Second
 
 // Worker runs an exporter-worker until ctx ends.
 func Worker(ctx context.Context, p Process) error {
+	p.drains = true
 	p.Server = nil // a worker drains somebody else's queue
 	return run(ctx, "worker", p, func(ctx context.Context, b *base) error {
 		q, plan, err := b.openQueue(ctx)
@@ -56,6 +57,7 @@ func (b *base) worker(q queue.Queue, plan topology.Plan) error {
 	if err != nil {
 		return err
 	}
+	b.reg.MustRegister(worker.NewPoolCollector(exporters))
 	w, err := worker.New(worker.Options{Config: b.s.Worker, Queue: q, Plan: plan, Destinations: destinations, Exporters: exporters,
 		Metrics: worker.NewMetrics(b.reg), Logger: app.Component(b.log, "worker")})
 	if err != nil {

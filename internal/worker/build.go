@@ -9,7 +9,10 @@ import (
 	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/worker/exporter"
+	"github.com/penstock-otel/penstock/internal/worker/exporter/debug"
+	"github.com/penstock-otel/penstock/internal/worker/exporter/file"
 	"github.com/penstock-otel/penstock/internal/worker/exporter/otlpgrpc"
+	"github.com/penstock-otel/penstock/internal/worker/exporter/otlphttp"
 	"github.com/penstock-otel/penstock/internal/worker/exporter/outgoing"
 	"github.com/penstock-otel/penstock/pkg/pool"
 )
@@ -49,6 +52,16 @@ func build(d Destination, out io.Writer) (exporter.Exporter, error) {
 			Pool: pool.Config{MinConnections: d.Pool.MinConnections, MaxConnections: d.Pool.MaxConnections,
 				MaxInFlight: d.Pool.MaxCalls, IdleTTL: time.Duration(d.Pool.IdleTTL), HealthCheck: d.Pool.HealthCheck},
 		})
+	case ProtocolHTTP:
+		return otlphttp.New(otlphttp.Config{
+			Name: d.Name, Endpoint: d.Endpoints[0], TLS: tls, Headers: headers(d.Headers),
+			Compression: d.Compression, CompressionLevel: d.CompressionLevel, Timeout: time.Duration(d.Timeout),
+			MaxConnections: d.MaxInFlight, MaxRequestBytes: int(d.MaxRequestBytes), UserAgent: userAgent(),
+		})
+	case ProtocolDebug:
+		return debug.New(debug.Config{Name: d.Name, Writer: out})
+	case ProtocolFile:
+		return file.New(file.Config{Name: d.Name, Path: d.Endpoints[0]})
 	}
 	return nil, fmt.Errorf("protocol is %q: want grpc, http, debug or file", d.Protocol)
 }

@@ -1,0 +1,136 @@
+// Package archtest holds the shape of the tree: which package may import which.
+package archtest
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/penstock-otel/penstock/"
+
+// pkg is what go list says of a package.
+type pkg struct {
+	ImportPath   string
+	Imports      []string
+	Deps         []string
+	TestImports  []string
+	XTestImports []string
+}
+
+// list runs go list over the module.
+func list(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps,TestImports,XTestImports", "./...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var pkgs []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+	if len(pkgs) < 20 {
+		t.Fatalf("go list found %d packages: the test looks at the wrong place", len(pkgs))
+	}
+	return pkgs
+}
+
+// floors are the storeys of internal/: a package imports only below itself.
+var floors = []string{
+	"internal/config", "internal/app", "internal/otlp", "internal/sample", // know nobody
+	"internal/grpcwire", "internal/admin",
+	"internal/record", "internal/topology", "internal/queuewatch",
+	"internal/gateway", "internal/worker", "internal/send", "internal/broker",
+	"internal/settings",
+	"internal/role",
+	"internal/cli",
+}
+
+// floor is the storey of a package, by its longest prefix; -1 when it has none.
+func floor(path string) int {
+	for i, f := range floors {
+		if path == module+f || strings.HasPrefix(path, module+f+"/") {
+			return i
+		}
+	}
+	return -1
+}
+
+func TestArrowsPointDown(t *testing.T) {
+	// Those of one storey that may not see each other.
+	apart := [][2]string{{"internal/gateway", "internal/worker"}, {"internal/worker", "internal/gateway"}}
+	for _, p := range list(t) {
+		local := strings.TrimPrefix(p.ImportPath, module)
+		for _, imported := range p.Imports {
+			if !strings.HasPrefix(imported, module) {
+				continue
+			}
+			to := strings.TrimPrefix(imported, module)
+			if strings.HasPrefix(local, "pkg/") && !within(local, to) {
+				t.Errorf("%s imports %s: packages below pkg/ stand alone", local, to)
+			}
+			if strings.HasPrefix(to, "cmd/") {
+				t.Errorf("%s imports %s: nothing imports a command", local, to)
+			}
+			if floor(p.ImportPath) >= 0 && floor(imported) > floor(p.ImportPath) {
+				t.Errorf("%s imports %s: that is upwards", local, to)
+			}
+			for _, a := range apart {
+				if strings.HasPrefix(local, a[0]) && strings.HasPrefix(to, a[1]) {
+					t.Errorf("%s imports %s: roles meet only in internal/role", local, to)
+				}
+			}
+		}
+		if strings.HasPrefix(local, "internal/") && floor(p.ImportPath) < 0 && local != "internal/archtest" {
+			t.Errorf("%s has no storey: give it one in this test", local)
+		}
+	}
+}
+
+// within tells whether to is the same library as from: pkg/queue and below it.
+func within(from, to string) bool {
+	library := func(path string) string {
+		parts := strings.SplitN(path, "/", 3)
+		return strings.Join(parts[:min(2, len(parts))], "/")
+	}
+	return library(from) == library(to)
+}
+
+func TestWorkerAndAlerterLinkNoServer(t *testing.T) {
+	for _, p := range list(t) {
+		if !strings.HasSuffix(p.ImportPath, "cmd/exporter-worker") && !strings.HasSuffix(p.ImportPath, "cmd/alerter") {
+			continue
+		}
+		for _, d := range p.Deps {
+			if strings.HasPrefix(d, "github.com/nats-io/nats-server/") {
+				t.Errorf("%s links %s: only what may embed the queue does", p.ImportPath, d)
+			}
+		}
+	}
+}
+
+// TestProductDoesNotLinkTestHelp keeps the suites and the Collector's test data
+// out of the binaries.
+func TestProductDoesNotLinkTestHelp(t *testing.T) {
+	for _, p := range list(t) {
+		if !strings.Contains(p.ImportPath, "/cmd/") {
+			continue
+		}
+		for _, d := range p.Deps {
+			if d == "testing" || strings.HasSuffix(d, "test") && strings.HasPrefix(d, module) {
+				t.Errorf("%s links %s", p.ImportPath, d)
+			}
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package role
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"sort"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/penstock-otel/penstock/internal/gateway"
+	"github.com/penstock-otel/penstock/internal/gateway/committer"
+	"github.com/penstock-otel/penstock/internal/gateway/receiver"
+	"github.com/penstock-otel/penstock/internal/queuewatch"
+	"github.com/penstock-otel/penstock/internal/topology"
+	"github.com/penstock-otel/penstock/internal/worker"
+)
+
+// MetricsReference writes the page of all metrics that Penstock itself defines,
+// from what the packages register.
+func MetricsReference(w io.Writer) error {
+	var d describer
+	receiver.NewMetrics(&d)
+	committer.NewMetrics(&d)
+	worker.NewMetrics(&d)
+	d.MustRegister(worker.NewPoolCollector(nil), newDisk(""), gateway.InFlightBytes(nil))
+	queuewatch.New(nil, topology.Plan{}, &d)
+	sort.Strings(d.rows)
+	_, err := fmt.Fprintf(w, "# Metrics\n\nServed at `/metrics` of the admin port in the Prometheus and OpenMetrics formats, beside the usual `go_*` and `process_*`.\n"+
+		"Names follow the OpenTelemetry Collector where it has the same thing. This page is printed by `penstock docs metrics`.\n\n"+
+		"| metric | labels | meaning |\n|---|---|---|\n%s\n", strings.Join(d.rows, "\n"))
+	return err
+}
+
+// describer is a registerer that notes what it is given.
+type describer struct{ rows []string }
+
+var descText = regexp.MustCompile(`fqName: "([^"]+)", help: "((?:[^"\\]|\\.)*)", (?:unit: "[^"]*", )?constLabels: \{[^}]*\}, variableLabels: \{([^}]*)\}`)
+
+// Register implements prometheus.Registerer.
+func (d *describer) Register(c prometheus.Collector) error {
+	ch := make(chan *prometheus.Desc, 64)
+	c.Describe(ch)
+	close(ch)
+	for desc := range ch {
+		m := descText.FindStringSubmatch(desc.String())
+		if m == nil {
+			return fmt.Errorf("BUG: cannot read the description %s", desc)
+		}
+		labels := "–"
+		if m[3] != "" {
+			labels = "`" + strings.ReplaceAll(m[3], ",", "` `") + "`"
+		}
+		d.rows = append(d.rows, fmt.Sprintf("| `%s` | %s | %s |", m[1], labels, strings.ReplaceAll(m[2], `\"`, `"`)))
+	}
+	return nil
+}
+
+// MustRegister implements prometheus.Registerer.
+func (d *describer) MustRegister(cs ...prometheus.Collector) {
+	for _, c := range cs {
+		if err := d.Register(c); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// Unregister implements prometheus.Registerer.
+func (d *describer) Unregister(prometheus.Collector) bool { return false }
