@@ -26,6 +26,7 @@ func pause(r *rand.Rand) { time.Sleep(time.Duration(r.IntN(500)) * time.Millisec
 
 // TestKillUp: I1 and I9 through kill -9 of everything at once.
 func TestKillUp(t *testing.T) {
+	quickRedelivery(t)
 	sink := harness.NewSink(t)
 	up := harness.NewUp(t, harness.Queue{Dir: t.TempDir(), Durability: "process", MaxBytes: "2GiB"}, sink)
 	ledger := harness.NewLedger(harness.Seed(t))
@@ -47,6 +48,7 @@ func TestKillUp(t *testing.T) {
 // TestKillUpWhileTheBackendIsDown: what a killed process had acknowledged and
 // not exported is still there when it comes back, kill after kill.
 func TestKillUpWhileTheBackendIsDown(t *testing.T) {
+	quickRedelivery(t)
 	sink := harness.NewSink(t)
 	up := harness.NewUp(t, harness.Queue{Dir: t.TempDir(), Durability: "strict", MaxBytes: "2GiB"}, sink)
 	ledger := harness.NewLedger(harness.Seed(t))
@@ -72,6 +74,7 @@ func TestKillUpWhileTheBackendIsDown(t *testing.T) {
 // TestKillEachRole: gateway with the queue inside, exporter-worker apart; either
 // is killed while the other goes on.
 func TestKillEachRole(t *testing.T) {
+	quickRedelivery(t)
 	sink := harness.NewSink(t)
 	listen, monitor := harness.FreeAddr(t), harness.FreeAddr(t)
 	destination := harness.GRPCDestination(sink.GRPCAddr)

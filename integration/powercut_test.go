@@ -13,6 +13,7 @@ import (
 // the backend was up: missing is the rest.
 func cutUnderLoad(t *testing.T, durability string) (missing uint64) {
 	t.Helper()
+	quickRedelivery(t)
 	disk := harness.NewDisk(t, 1<<30)
 	sink := harness.NewSink(t)
 	up := harness.NewUp(t, harness.Queue{Dir: filepath.Join(disk.Dir, "queue"), Durability: durability, MaxBytes: "600MiB"}, sink)
@@ -40,7 +41,7 @@ func cutUnderLoad(t *testing.T, durability string) (missing uint64) {
 	return missing
 }
 
-// settle waits until nothing has arrived for two seconds.
+// settle waits until nothing has arrived for longer than a redelivery takes.
 func settle(t *testing.T, sink *harness.Sink) {
 	t.Helper()
 	last, since := sink.Arrived(), time.Now()
@@ -48,7 +49,7 @@ func settle(t *testing.T, sink *harness.Sink) {
 		if now := sink.Arrived(); now != last {
 			last, since = now, time.Now()
 		}
-		return time.Since(since) > 2*time.Second
+		return time.Since(since) > 5*time.Second
 	})
 }
 

@@ -65,7 +65,13 @@ func newRole(t testing.TB, name, pkg string, args []string, q Queue, more string
 // NewUp is `penstock up`: everything in one process.
 func NewUp(t testing.TB, q Queue, sink *Sink) *Role {
 	t.Helper()
-	return newRole(t, "up", Penstock, []string{"up"}, q, GRPCDestination(sink.GRPCAddr))
+	return NewUpTo(t, q, GRPCDestination(sink.GRPCAddr))
+}
+
+// NewUpTo is NewUp with destinations of the caller.
+func NewUpTo(t testing.TB, q Queue, destinations string) *Role {
+	t.Helper()
+	return newRole(t, "up", Penstock, []string{"up"}, q, destinations)
 }
 
 // NewGateway is the gateway's own binary.
