@@ -63,6 +63,7 @@ func childMain() {
 // TestKill kills a publishing process three times. All that it said was
 // confirmed must be there, with what it was.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	confirmed := map[uint64]string{}
 	for round := range 3 {

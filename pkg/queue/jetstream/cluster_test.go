@@ -90,6 +90,7 @@ func freePorts(t *testing.T, n int) (ports []int) {
 
 // TestSystemRequest proves one server by asking it over NATS.
 func TestSystemRequest(t *testing.T) {
+	t.Parallel()
 	url, _ := startServers(t, 1)
 	proof, err := tryOpen(t, Config{URL: url, Logger: logTo(t)})
 	if err != nil || !strings.HasPrefix(proof, "strict, verified: sync always on n0") {
@@ -104,6 +105,7 @@ func TestSystemRequest(t *testing.T) {
 // TestReplicated runs on a cluster of three that is proven over NATS: three
 // replicas, and nothing lost when the leader of the stream stops.
 func TestReplicated(t *testing.T) {
+	t.Parallel()
 	url, servers := startServers(t, 3)
 	until(t, "every server answers", func() bool {
 		proof, err := tryOpen(t, Config{URL: url, Durability: Replicated})
@@ -131,6 +133,7 @@ func TestReplicated(t *testing.T) {
 		t.Fatal(err)
 	}
 	leader := s.CachedInfo().Cluster.Leader
+	confirmed := map[uint64]string{}
 	for i := range 60 {
 		if i == 20 {
 			for _, s := range servers {
@@ -145,8 +148,19 @@ func TestReplicated(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		confirmed[r.Sequence] = id
+		// At once, from a replica that may be behind the leader.
 		if m, _, err := q.Get(ctx, stream, r.Sequence); err != nil || m.ID != id {
 			t.Fatalf("confirmed %s at %d: %+v, %v", id, r.Sequence, m, err)
+		}
+		if m, _, err := q.getFromLeader(ctx, stream, "it", r.Sequence); err != nil || m.ID != id || string(m.Body) != id {
+			t.Fatalf("confirmed %s at %d: %+v, %v", id, r.Sequence, m, err)
+		}
+	}
+	for seq, id := range confirmed {
+		m, _, err := q.Get(ctx, stream, seq)
+		if err != nil || m.ID != id {
+			t.Errorf("confirmed %s at %d: %+v, %v", id, seq, m, err)
 		}
 	}
 	seen := map[string]bool{}

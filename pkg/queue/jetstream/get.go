@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -45,15 +46,43 @@ func (q *Queue) Get(ctx context.Context, stream string, seq uint64) (*queue.Mess
 	} else if !errors.Is(err, nats.ErrNoResponders) {
 		return nil, time.Time{}, apiError(what, err)
 	}
-	s, err := q.js.Stream(ctx, stream)
-	if err != nil {
+	return q.getFromLeader(ctx, stream, what, seq)
+}
+
+// getFromLeader asks the one that knows all that was confirmed. The library's
+// GetMsg would read from any replica again.
+func (q *Queue) getFromLeader(ctx context.Context, stream, what string, seq uint64) (*queue.Message, time.Time, error) {
+	if _, err := q.js.Stream(ctx, stream); err != nil {
 		return nil, time.Time{}, apiError("stream "+stream, err)
 	}
-	raw, err := s.GetMsg(ctx, seq)
+	resp, err := q.control.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, fmt.Appendf(nil, `{"seq":%d}`, seq))
 	if err != nil {
 		return nil, time.Time{}, apiError(what, err)
 	}
-	return message(raw.Header, raw.Data), raw.Time, nil
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Header []byte    `json:"hdrs"`
+			Data   []byte    `json:"data"`
+			Time   time.Time `json:"time"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(resp.Data, &answer); err != nil {
+		return nil, time.Time{}, fmt.Errorf("queue: %s: %w", what, err)
+	}
+	if answer.Error != nil {
+		if answer.Error.ErrorCode == codeMessageNotFound {
+			return nil, time.Time{}, fmt.Errorf("queue: %s: %w", what, queue.ErrNotFound)
+		}
+		return nil, time.Time{}, apiError(what, answer.Error)
+	}
+	var h nats.Header
+	if len(answer.Message.Header) > 0 {
+		if h, err = nats.DecodeHeadersMsg(answer.Message.Header); err != nil {
+			return nil, time.Time{}, fmt.Errorf("queue: %s: headers: %w", what, err)
+		}
+	}
+	return message(h, answer.Message.Data), answer.Message.Time, nil
 }
 
 // message leaves out the headers that the server and Publish added.

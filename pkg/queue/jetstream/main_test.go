@@ -73,12 +73,14 @@ func openTuned(t *testing.T, c Config, tune tuning) *Queue {
 
 func TestContract(t *testing.T) {
 	t.Run("in process", func(t *testing.T) {
+		t.Parallel()
 		s := serve(t, embedded.Config{SyncAlways: true})
 		queuetest.Run(t, func(t *testing.T) queue.Queue {
 			return openQueue(t, Config{Conn: s, Durability: Strict})
 		}, queuetest.Options{})
 	})
 	t.Run("over TCP, several connections", func(t *testing.T) {
+		t.Parallel()
 		s := serve(t, embedded.Config{Listen: "127.0.0.1:0", Token: "secret"})
 		queuetest.Run(t, func(t *testing.T) queue.Queue {
 			return openQueue(t, Config{URL: s.ClientURL(), Token: "secret", Durability: Process, PublishConnections: 3})

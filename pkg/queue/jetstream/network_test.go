@@ -43,6 +43,7 @@ func isConfirmation(toServer bool, o op) bool {
 // TestLostConfirmation: the message was stored, the answer was lost. The next
 // try is a duplicate.
 func TestLostConfirmation(t *testing.T) {
+	t.Parallel()
 	var lost atomic.Int32
 	q := through(t, Config{PublishTimeout: 150 * time.Millisecond}, func(_ *proxy, _ *conn, toServer bool, o op) bool {
 		return !isConfirmation(toServer, o) || lost.Add(1) > 2
@@ -59,6 +60,7 @@ func TestLostConfirmation(t *testing.T) {
 // TestCutWhilePublishing: a lost connection ends the try at once, long before
 // its deadline.
 func TestCutWhilePublishing(t *testing.T) {
+	t.Parallel()
 	var tries atomic.Int32
 	q := through(t, Config{PublishTimeout: time.Minute}, func(p *proxy, c *conn, toServer bool, o op) bool {
 		if isPublish(toServer, o) && tries.Add(1) <= 2 {
@@ -78,6 +80,7 @@ func TestCutWhilePublishing(t *testing.T) {
 
 // TestLostPull: the server never saw the request, so there are no heartbeats.
 func TestLostPull(t *testing.T) {
+	t.Parallel()
 	var pulls atomic.Int32
 	q := through(t, Config{}, func(_ *proxy, _ *conn, toServer bool, o op) bool {
 		return !isPull(toServer, o) || pulls.Add(1) > 2
@@ -99,6 +102,7 @@ func TestLostPull(t *testing.T) {
 // TestLostDeliveries: the server believes the pull done, and the reader hears
 // nothing more. What was lost comes after the ack wait.
 func TestLostDeliveries(t *testing.T) {
+	t.Parallel()
 	var deliveries atomic.Int32
 	q := through(t, Config{}, func(_ *proxy, _ *conn, toServer bool, o op) bool {
 		return !isDelivery(toServer, o) || deliveries.Add(1) > 2
@@ -127,6 +131,7 @@ func TestLostDeliveries(t *testing.T) {
 // TestIdleWithBacklog: pulls expire empty although messages are pending, as from
 // a server that lost interest in the inbox. The reader subscribes anew.
 func TestIdleWithBacklog(t *testing.T) {
+	t.Parallel()
 	sids := map[string]string{} // inbox without its last token -> subscription
 	var refused atomic.Int32
 	q := through(t, Config{}, func(_ *proxy, c *conn, toServer bool, o op) bool {
@@ -158,6 +163,7 @@ func TestIdleWithBacklog(t *testing.T) {
 
 // TestRefusedPulls backs off on errors of the server, and goes on.
 func TestRefusedPulls(t *testing.T) {
+	t.Parallel()
 	sids := map[string]string{}
 	var refused atomic.Int32
 	answers := []string{"503", "409 Leadership Change", "409 Server Shutdown", "400 Bad Request", "409 Exceeded MaxWaiting", "409 Consumer Deleted"}
@@ -185,6 +191,7 @@ func TestRefusedPulls(t *testing.T) {
 
 // TestCutWhileReading: a new connection needs a new pull.
 func TestCutWhileReading(t *testing.T) {
+	t.Parallel()
 	s := serve(t, embedded.Config{Listen: "127.0.0.1:0"})
 	p := newProxy(t, s.ClientURL(), func(*proxy, *conn, bool, op) bool { return true })
 	q := openQueue(t, Config{URL: p.URL, Durability: Process}) // pulls of 30 s
@@ -210,6 +217,7 @@ func TestCutWhileReading(t *testing.T) {
 
 // TestConsumerDeleted ends Next for good, by ErrNotFound.
 func TestConsumerDeleted(t *testing.T) {
+	t.Parallel()
 	s := serve(t, embedded.Config{})
 	q := openTuned(t, Config{Conn: s, Durability: Process}, quick)
 	ensure(t, q, "PENSTOCK_NET_0", 1<<20, "c")
@@ -231,6 +239,7 @@ func TestConsumerDeleted(t *testing.T) {
 // TestStaleBuffer: what waited in the buffer beyond the ack wait is with the
 // server again, and is not handed out at its old attempt.
 func TestStaleBuffer(t *testing.T) {
+	t.Parallel()
 	s := serve(t, embedded.Config{})
 	q := openTuned(t, Config{Conn: s, Durability: Process}, quick)
 	ensure(t, q, "PENSTOCK_NET_0", 1<<20)

@@ -15,6 +15,7 @@ import (
 
 // TestStreamSettings holds the table of settings.
 func TestStreamSettings(t *testing.T) {
+	t.Parallel()
 	q := openQueue(t, Config{Conn: serve(t, embedded.Config{}), Durability: Process})
 	ensure(t, q, "PENSTOCK_TRACES_0", 1<<20, "export-backend")
 	s, err := q.js.Stream(t.Context(), "PENSTOCK_TRACES_0")
@@ -42,6 +43,7 @@ func TestStreamSettings(t *testing.T) {
 // TestAdopt brings a stream that somebody else made to the settings, or says why
 // that cannot be.
 func TestAdopt(t *testing.T) {
+	t.Parallel()
 	q := openQueue(t, Config{Conn: serve(t, embedded.Config{}), Durability: Process})
 	for i, c := range []struct {
 		change func(*jetstream.StreamConfig)
@@ -86,6 +88,7 @@ func TestAdopt(t *testing.T) {
 }
 
 func TestNoRoom(t *testing.T) {
+	t.Parallel()
 	q := openQueue(t, Config{Conn: serve(t, embedded.Config{MaxStoreBytes: 64 << 20}), Durability: Process})
 	f := func(name string, maxBytes int64, want error) {
 		t.Helper()
@@ -102,6 +105,7 @@ func TestNoRoom(t *testing.T) {
 }
 
 func TestBadNames(t *testing.T) {
+	t.Parallel()
 	q := openQueue(t, Config{Conn: serve(t, embedded.Config{}), Durability: Process})
 	ctx := t.Context()
 	for _, name := range []string{"", "lower", "A__B", "_A", "A_", "A.B", "A B", "A*", "Ä", strings.Repeat("A", 129)} {

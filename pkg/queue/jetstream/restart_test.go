@@ -51,6 +51,7 @@ func next(t *testing.T, c queue.Consumer) queue.Delivery {
 // and in process. Every nil error is a message that is there, once; and readers
 // go on by themselves.
 func TestRestartWhilePublishing(t *testing.T) {
+	t.Parallel()
 	for _, inside := range []bool{false, true} {
 		t.Run(fmt.Sprintf("in process %t", inside), func(t *testing.T) {
 			s := serve(t, embedded.Config{SyncAlways: true, Listen: "127.0.0.1:0"})
@@ -192,6 +193,7 @@ func until(t *testing.T, what string, ok func() bool) {
 // TestPublishWithoutServer gives up with the context, by ErrUnavailable, and
 // goes on when the server is back. Ready says so in between.
 func TestPublishWithoutServer(t *testing.T) {
+	t.Parallel()
 	s := serve(t, embedded.Config{Listen: "127.0.0.1:0"})
 	s = fixedPort(t, s)
 	dir, addr := s.Dir(), s.Addr().String()
@@ -217,6 +219,7 @@ func TestPublishWithoutServer(t *testing.T) {
 
 // TestHorizon bounds the repetitions without any deadline of the caller.
 func TestHorizon(t *testing.T) {
+	t.Parallel()
 	s := serve(t, embedded.Config{})
 	q := openQueue(t, Config{Conn: s, Durability: Process, PublishTimeout: 50 * time.Millisecond, PublishHorizon: 300 * time.Millisecond})
 	ensure(t, q, "HORIZON_0", 1<<20)

@@ -30,6 +30,7 @@ func tryOpen(t *testing.T, c Config) (string, error) {
 }
 
 func TestVerification(t *testing.T) {
+	t.Parallel()
 	syncs := serve(t, embedded.Config{SyncAlways: true, ServerName: "careful", Listen: "127.0.0.1:0", MonitorListen: "127.0.0.1:0"})
 	lazy := serve(t, embedded.Config{ServerName: "hasty", Listen: "127.0.0.1:0", MonitorListen: "127.0.0.1:0"})
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -81,6 +82,7 @@ type connOnly struct{ s *embedded.Server }
 func (c connOnly) InProcessConn() (net.Conn, error) { return c.s.InProcessConn() }
 
 func TestJudge(t *testing.T) {
+	t.Parallel()
 	server := func(id string, sync bool, size int) varz {
 		v := varz{ID: id, Name: "n" + id, Version: "2.15.2"}
 		v.JetStream.Config = &struct {

@@ -13,7 +13,7 @@ import (
 
 // Options fit the suite to an implementation.
 type Options struct {
-	// AckWait of the consumers whose deliveries are meant to expire. 0: 500 ms.
+	// AckWait of the consumers whose deliveries are meant to expire. 0: 750 ms.
 	// Short makes the suite quick, too short makes deliveries expire that are
 	// meant to be settled in time.
 	AckWait time.Duration
@@ -32,17 +32,18 @@ type suite struct {
 }
 
 // Run runs every test of the contract, each on a queue that open makes and that
-// is closed at the end of the test. The queues may share one store: stream
-// names are different in each test.
+// is closed at the end of the test. The tests run in parallel. The queues may
+// share one store: stream names are different in each test.
 func Run(t *testing.T, open func(t *testing.T) queue.Queue, o Options) {
 	if o.AckWait == 0 {
-		o.AckWait = 500 * time.Millisecond
+		o.AckWait = 750 * time.Millisecond
 	}
 	if o.Deadline == 0 {
 		o.Deadline = 20 * time.Second
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // most of the time is waiting
 			ctx, cancel := context.WithTimeout(t.Context(), o.Deadline)
 			defer cancel()
 			q := open(t)
