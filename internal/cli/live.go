@@ -29,7 +29,7 @@ func newLive(w io.Writer) *live {
 	l := &live{out: w, width: 120}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		l.terminal = true
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 20 {
 			l.width = width
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/role"
 	"github.com/penstock-otel/penstock/internal/send"
 	"github.com/penstock-otel/penstock/internal/settings"
+	"github.com/penstock-otel/penstock/internal/worker"
 )
 
 // demoRate is items a second of each signal: visible, and next to no load.
@@ -67,7 +69,11 @@ func announce(w io.Writer, s *settings.Settings, r role.Running) {
 		line("queue", "external")
 	}
 	for _, d := range s.EffectiveDestinations() {
-		line("exports to", fmt.Sprintf("%s (%s %v)", d.Name, d.Protocol, d.Endpoints))
+		where := fmt.Sprintf("%s (%s %s)", d.Name, d.Protocol, strings.Join(d.Endpoints, ", "))
+		if d.Protocol == worker.ProtocolDebug {
+			where = d.Name + ": a summary each second; name a backend under destinations: to send it there"
+		}
+		line("exports to", where)
 	}
 	if r.Admin != "" {
 		line("look at", "http://"+r.Admin)
@@ -108,15 +114,15 @@ func progress(r role.Running) func() string {
 		for _, st := range view.Streams {
 			bytes += float64(st.Bytes)
 		}
-		text := fmt.Sprintf("accepted %s items (%s/s) | waiting %s groups, kept %s | exported %s (%s/s)",
-			count(accepted), count(inRate), count(messages), size(bytes), count(exported), count(outRate))
+		text := fmt.Sprintf("accepted %s +%s/s  queued %s  exported %s +%s/s",
+			count(accepted), count(inRate), count(messages), count(exported), count(outRate))
 		if refused > 0 {
-			text += fmt.Sprintf(" | refused %s", count(refused))
+			text += fmt.Sprintf("  refused %s", count(refused))
 		}
 		if r.Admin != "" {
-			text += " | http://" + r.Admin
+			text += "  http://" + r.Admin
 		}
-		return text
+		return text + "  kept " + size(bytes) // the first to go on a narrow terminal
 	}
 }
 

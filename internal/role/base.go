@@ -84,7 +84,7 @@ func (b *base) serveAdmin() error {
 	}
 	var err error
 	b.admin, err = admin.New(admin.Options{Config: b.s.Admin, Name: b.app.Name(), Registry: b.reg, State: b.app.State(),
-		EffectiveConfig: print, BuildInfo: app.Version(), Logger: app.Component(b.log, "admin")})
+		EffectiveConfig: print, BuildInfo: app.Version(), Logger: b.log})
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,6 @@ func (b *base) serveAdmin() error {
 		}
 		return t
 	})
-	b.log.Info("admin listens", "address", b.admin.Addr())
 	return nil
 }
 
