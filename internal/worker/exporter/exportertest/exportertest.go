@@ -197,7 +197,7 @@ func (k Kind) concurrently(t *testing.T) {
 				wg.Go(func() {
 					for i := range 6 {
 						sig := otlp.Signals[(g+i)%otlp.NumSignals]
-						raw := Body(sig, uint64(g*1000+i), 1+i*20)
+						raw := Body(sig, uint64(g*1000+i), 1+i*10)
 						r := Request(t, sig, Stored[i%len(Stored)], raw)
 						if _, err := x.Export(context.Background(), r); err != nil {
 							t.Error(err)

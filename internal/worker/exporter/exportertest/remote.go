@@ -184,7 +184,7 @@ func (k Kind) nothingKept(t *testing.T) {
 			r := d.(Remote)
 			export(t, x, Request(t, otlp.Traces, codec.None, Body(otlp.Traces, 1, 5)))
 			r.Hold()
-			raw := Body(otlp.Traces, 2, 1500)
+			raw := Body(otlp.Traces, 2, 1000)
 			var wg sync.WaitGroup
 			for i, stored := range Stored {
 				req := Request(t, otlp.Traces, stored, raw)

@@ -92,7 +92,7 @@ func answers() []exportertest.Answer {
 	}
 }
 
-func suite(t *testing.T, overTLS bool) {
+func suite(t *testing.T, overTLS bool, compressions ...string) {
 	exportertest.Run(t, exportertest.Kind{
 		New: func(t *testing.T, o exportertest.Options) (exporter.Exporter, exportertest.Destination) {
 			s := serve(t, overTLS)
@@ -102,13 +102,13 @@ func suite(t *testing.T, overTLS bool) {
 			}
 			return newExporter(t, cfg), s
 		},
-		Compressions: Compressions,
+		Compressions: compressions,
 		Answers:      answers(),
 	})
 }
 
-func TestSuiteHTTP1(t *testing.T) { suite(t, false) }
-func TestSuiteHTTP2(t *testing.T) { suite(t, true) }
+func TestSuiteHTTP1(t *testing.T) { suite(t, false, Compressions...) }
+func TestSuiteHTTP2(t *testing.T) { suite(t, true, "none", "zstd") }
 
 func TestHeadersAndPathsOfARequest(t *testing.T) {
 	s := serve(t, true)
