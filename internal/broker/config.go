@@ -3,7 +3,7 @@
 package broker
 
 import (
-	"fmt"
+	"errors"
 	"strings"
 
 	"github.com/penstock-otel/penstock/internal/config"
@@ -40,21 +40,40 @@ func (c Config) Embedded() bool { return strings.TrimSpace(c.URL) == "" }
 
 // Validate answers in the user's keys.
 func (c Config) Validate() error {
-	switch {
-	case c.Embedded() && c.Dir == "":
-		return fmt.Errorf("url and dir are both empty: give the address of a NATS server or a directory for the embedded one")
-	case c.Embedded() && c.Durability == string(jetstream.Replicated):
-		return fmt.Errorf("durability is replicated: it needs an external cluster in url")
-	case c.Embedded() && c.Replicas > 1:
-		return fmt.Errorf("replicas is %d: the embedded server keeps one copy", c.Replicas)
-	case !c.Embedded() && (c.Listen != "" || c.MonitorListen != ""):
-		return fmt.Errorf("listen and monitor_listen belong to the embedded server, and url names an external one")
-	case c.MaxBytes < 0:
-		return fmt.Errorf("max_bytes is %s: want 0 or more", c.MaxBytes)
-	case c.Shards < 1 || c.Shards > 64:
-		return fmt.Errorf("shards is %d: want 1 to 64", c.Shards)
-	case c.Replicas < 0 || c.Replicas > 5:
-		return fmt.Errorf("replicas is %d: want 0 to 5", c.Replicas)
+	var errs []error
+	bad := func(wrong bool, key, format string, args ...any) {
+		if wrong {
+			errs = append(errs, config.KeyError(key, format, args...))
+		}
 	}
-	return nil
+	replicated := c.Durability == string(jetstream.Replicated)
+	switch jetstream.Durability(c.Durability) {
+	case jetstream.Strict, jetstream.Process, jetstream.Replicated:
+	default:
+		bad(true, "durability", "is %q: want strict, process or replicated", c.Durability)
+	}
+	if c.Embedded() {
+		bad(c.Dir == "", "dir", "and url are both empty: give the address of a NATS server or a directory for the embedded one")
+		bad(replicated, "durability", "is replicated: it needs an external cluster in url")
+		bad(c.Replicas > 1, "replicas", "is %d: the embedded server keeps one copy", c.Replicas)
+	} else {
+		bad(c.Listen != "", "listen", "belongs to the embedded server, and url names an external one")
+		bad(c.MonitorListen != "", "monitor_listen", "belongs to the embedded server, and url names an external one; monitor_urls are the addresses of its own")
+		bad(replicated && c.Replicas > 0 && c.Replicas < 3, "replicas", "is %d: durability replicated needs at least 3, or 0 for that", c.Replicas)
+		bad(c.ways() > 1, "creds_file", "token, and user with password are different ways to log in: choose one")
+	}
+	bad(c.MaxBytes < 0, "max_bytes", "is %s: want 0 or more", c.MaxBytes)
+	bad(c.Shards < 1 || c.Shards > 64, "shards", "is %d: want 1 to 64", c.Shards)
+	bad(c.Replicas < 0 || c.Replicas > 5, "replicas", "is %d: want 0 to 5", c.Replicas)
+	return errors.Join(errs...)
+}
+
+// ways counts the ways to log in.
+func (c Config) ways() (n int) {
+	for _, set := range []bool{c.CredsFile != "", c.Token.Reveal() != "", c.User != "" || c.Password.Reveal() != ""} {
+		if set {
+			n++
+		}
+	}
+	return n
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/pkg/queue/jetstream"
 )
 
@@ -53,9 +54,9 @@ func Open(ctx context.Context, c Config, server Server, name string, log *slog.L
 }
 
 // clientTLS is nil unless url or tls ask for it: NATS upgrades a connection when
-// the server wants it.
+// the server wants it, and a configuration here would demand it.
 func (c Config) clientTLS() (*tls.Config, error) {
-	if !strings.Contains(c.URL, "tls://") && c.TLS.CAFile == "" && c.TLS.CertFile == "" {
+	if !strings.Contains(c.URL, "tls://") && c.TLS == (config.TLSClient{}) {
 		return nil, nil
 	}
 	return c.TLS.Config()

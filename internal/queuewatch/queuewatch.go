@@ -6,6 +6,7 @@ package queuewatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -45,14 +46,27 @@ type View struct {
 	Error   string    `json:"error,omitempty"` // of the last look; the rest is older then
 }
 
-// Watch looks. Run does the looking.
+// Watch looks. Run does the looking; everything is safe for concurrent use.
 type Watch struct {
 	q    queue.Provisioner
 	plan topology.Plan
 	m    metrics
 
+	look   sync.Mutex       // one look at a time; guards oldest
+	oldest map[place]oldest // of the last look
+
 	mu   sync.Mutex
 	view View // mu; replaced as a whole
+}
+
+// place is one durable.
+type place struct{ stream, destination string }
+
+// oldest is the message that a durable waits for: it is read once and not at
+// each look, for it comes with its body.
+type oldest struct {
+	seq    uint64
+	stored time.Time
 }
 
 type metrics struct {
@@ -69,7 +83,7 @@ func New(q queue.Provisioner, plan topology.Plan, reg prometheus.Registerer) *Wa
 		reg.MustRegister(v)
 		return v
 	}
-	w := &Watch{q: q, plan: plan, m: metrics{
+	w := &Watch{q: q, plan: plan, oldest: map[place]oldest{}, m: metrics{
 		messages:  gauge("penstock_queue_messages", "Messages that a stream holds, delivered or not.", "stream"),
 		bytes:     gauge("penstock_queue_size_bytes", "Bytes that a stream holds.", "stream"),
 		limit:     gauge("penstock_queue_capacity_bytes", "Bytes at which a stream refuses.", "stream"),
@@ -104,36 +118,38 @@ func (w *Watch) View() View {
 	return w.view
 }
 
-// Look refreshes the view now and returns it.
+// Look refreshes the view and the gauges now, all or nothing, and returns the
+// view. After a failure they stay as they were, and View.Error and the age of
+// the last success tell.
 func (w *Watch) Look(ctx context.Context) View {
-	ctx, cancel := context.WithTimeout(ctx, Every)
+	w.look.Lock()
+	defer w.look.Unlock()
+	within, cancel := context.WithTimeout(ctx, Every)
 	defer cancel()
-	v, err := w.see(ctx)
+	v, err := w.see(within)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err != nil {
-		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			w.m.failures.Inc()
-		}
+	switch {
+	case err == nil:
+		w.view = v
+		w.m.show(v)
+	case ctx.Err() == nil: // else the process stops, which is no failure
 		w.view.Error = err.Error()
-		return w.view
+		w.m.failures.Inc()
 	}
-	w.view = v
-	w.m.lastSuccess.SetToCurrentTime()
-	return v
+	return w.view
 }
 
 func (w *Watch) see(ctx context.Context) (View, error) {
 	v := View{At: time.Now()}
+	first := map[string]uint64{}
 	for _, name := range w.plan.AllStreams() {
 		st, err := w.q.StreamState(ctx, name)
 		if err != nil {
-			return v, err
+			return v, fmt.Errorf("look at stream %s: %w", name, err)
 		}
+		first[name] = st.FirstSeq
 		v.Streams = append(v.Streams, Stream{Name: name, Messages: st.Messages, Bytes: st.Bytes, MaxBytes: st.MaxBytes})
-		w.m.messages.WithLabelValues(name).Set(float64(st.Messages))
-		w.m.bytes.WithLabelValues(name).Set(float64(st.Bytes))
-		w.m.limit.WithLabelValues(name).Set(float64(st.MaxBytes))
 	}
 	for _, d := range w.plan.Destinations {
 		for _, s := range otlp.Signals {
@@ -141,9 +157,9 @@ func (w *Watch) see(ctx context.Context) (View, error) {
 				continue
 			}
 			for _, stream := range w.plan.Streams(s) {
-				l, err := w.lag(ctx, d.Name, stream)
+				l, err := w.lag(ctx, place{stream, d.Name}, first[stream])
 				if err != nil {
-					return v, err
+					return v, fmt.Errorf("look at destination %s on stream %s: %w", d.Name, stream, err)
 				}
 				v.Lags = append(v.Lags, l)
 			}
@@ -152,23 +168,39 @@ func (w *Watch) see(ctx context.Context) (View, error) {
 	return v, nil
 }
 
-func (w *Watch) lag(ctx context.Context, destination, stream string) (Lag, error) {
-	c, err := w.q.ConsumerState(ctx, stream, topology.Durable(destination))
+func (w *Watch) lag(ctx context.Context, at place, first uint64) (Lag, error) {
+	c, err := w.q.ConsumerState(ctx, at.stream, topology.Durable(at.destination))
 	if err != nil {
 		return Lag{}, err
 	}
-	l := Lag{Destination: destination, Stream: stream, Pending: c.Pending, InFlight: c.AckPending, Redelivered: c.Redelivered}
-	if c.Pending > 0 || c.AckPending > 0 {
-		_, stored, err := w.q.Get(ctx, stream, c.AckFloor+1)
-		switch {
-		case err == nil:
-			l.OldestAge = max(0, time.Since(stored).Seconds())
-		case !errors.Is(err, queue.ErrNotFound): // purged by an operator in between
-			return l, err
-		}
+	l := Lag{Destination: at.destination, Stream: at.stream, Pending: c.Pending, InFlight: c.AckPending, Redelivered: c.Redelivered}
+	if c.Pending == 0 && c.AckPending == 0 {
+		delete(w.oldest, at)
+		return l, nil
 	}
-	w.m.backlog.WithLabelValues(stream, destination).Set(float64(l.Pending))
-	w.m.unsettled.WithLabelValues(stream, destination).Set(float64(l.InFlight))
-	w.m.oldest.WithLabelValues(stream, destination).Set(l.OldestAge)
+	o := oldest{seq: max(c.AckFloor+1, first)} // what is below first was purged
+	if was := w.oldest[at]; was.seq == o.seq {
+		o = was
+	} else if _, o.stored, err = w.q.Get(ctx, at.stream, o.seq); errors.Is(err, queue.ErrNotFound) {
+		return l, nil // purged, or settled, since
+	} else if err != nil {
+		return l, err
+	}
+	w.oldest[at] = o
+	l.OldestAge = max(0, time.Since(o.stored).Seconds())
 	return l, nil
+}
+
+func (m *metrics) show(v View) {
+	for _, s := range v.Streams {
+		m.messages.WithLabelValues(s.Name).Set(float64(s.Messages))
+		m.bytes.WithLabelValues(s.Name).Set(float64(s.Bytes))
+		m.limit.WithLabelValues(s.Name).Set(float64(s.MaxBytes))
+	}
+	for _, l := range v.Lags {
+		m.backlog.WithLabelValues(l.Stream, l.Destination).Set(float64(l.Pending))
+		m.unsettled.WithLabelValues(l.Stream, l.Destination).Set(float64(l.InFlight))
+		m.oldest.WithLabelValues(l.Stream, l.Destination).Set(l.OldestAge)
+	}
+	m.lastSuccess.SetToCurrentTime()
 }

@@ -8,13 +8,17 @@
 package record
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/crc32"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/pkg/codec"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
 
@@ -34,11 +38,23 @@ const (
 	HeaderMaxTime  = "Penstock-Max-Time"
 )
 
-// ErrDamaged marks a message whose headers or body are not what was written.
-// It can never be exported as it is.
-var ErrDamaged = errors.New("message is damaged")
+// Headers lists them.
+func Headers() []string {
+	return []string{HeaderVersion, HeaderSignal, HeaderTenant, HeaderCodec, HeaderItems, HeaderRawBytes, HeaderCRC32C, HeaderMinTime, HeaderMaxTime}
+}
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// Errors of Decode.
+var (
+	// ErrDamaged marks a message whose headers or body are not what was
+	// written. It can never be exported as it is.
+	ErrDamaged = errors.New("message is damaged")
+	// ErrNewer marks a message of a version that this program does not know
+	// yet. It is whole for a newer program.
+	ErrNewer = errors.New("message is of a newer version")
+)
+
+// codecs are those that version 1 may name.
+var codecs = []string{codec.None, codec.S2, codec.Zstd, codec.Gzip, codec.Brotli}
 
 // Record is a group: many requests of one signal and tenant, joined and
 // compressed.
@@ -66,7 +82,7 @@ func Encode(r *Record) *queue.Message {
 	h[HeaderCodec] = r.Codec
 	h[HeaderItems] = strconv.Itoa(r.Items)
 	h[HeaderRawBytes] = strconv.Itoa(r.RawBytes)
-	h[HeaderCRC32C] = fmt.Sprintf("%08x", crc32.Checksum(r.Body, castagnoli))
+	h[HeaderCRC32C] = checksum(r.Body)
 	if r.MaxTime != 0 {
 		h[HeaderMinTime] = strconv.FormatUint(r.MinTime, 10)
 		h[HeaderMaxTime] = strconv.FormatUint(r.MaxTime, 10)
@@ -74,13 +90,22 @@ func Encode(r *Record) *queue.Message {
 	return &queue.Message{ID: r.ID, Header: h, Body: r.Body}
 }
 
+// checksum is that of HeaderCRC32C.
+func checksum(body []byte) string {
+	var b [8]byte
+	return string(hex.AppendEncode(b[:0], binary.BigEndian.AppendUint32(nil, codec.Checksum(body))))
+}
+
 // Decode reads a message and checks its body against its checksum. The record
-// shares the message's body. Every error is ErrDamaged; what could be read is
-// returned beside it, for the dead-letter stream.
+// shares the message's body. Every error is ErrDamaged or ErrNewer; what could
+// be read is returned beside it, for the dead-letter stream.
 func Decode(m *queue.Message) (*Record, error) {
 	d := decoder{h: m.Header}
-	if v := d.int(HeaderVersion); d.err == nil && v != Version {
-		d.fail("%s is %d and this program reads up to %d: upgrade it", HeaderVersion, v, Version)
+	switch v := d.int(HeaderVersion); {
+	case d.err == nil && v > Version:
+		return &Record{ID: m.ID, Body: m.Body}, fmt.Errorf("%w: %s is %d and this program reads up to %d: upgrade it", ErrNewer, HeaderVersion, v, Version)
+	case v < 1:
+		d.fail("%s is %q, want 1 to %d", HeaderVersion, m.Header[HeaderVersion], Version)
 	}
 	r := &Record{ID: m.ID, Tenant: m.Header[HeaderTenant], Codec: m.Header[HeaderCodec], Body: m.Body}
 	sig, err := otlp.ParseSignal(m.Header[HeaderSignal])
@@ -88,17 +113,15 @@ func Decode(m *queue.Message) (*Record, error) {
 		d.fail("%s: %v", HeaderSignal, err)
 	}
 	r.Signal = sig
-	if r.Codec == "" {
-		d.fail("%s is missing", HeaderCodec)
+	if !slices.Contains(codecs, r.Codec) {
+		d.fail("%s is %q, want one of %s", HeaderCodec, r.Codec, strings.Join(codecs, ", "))
 	}
 	r.Items = d.int(HeaderItems)
 	r.RawBytes = d.int(HeaderRawBytes)
 	r.MinTime = d.time(HeaderMinTime)
 	r.MaxTime = d.time(HeaderMaxTime)
-	if want, err := strconv.ParseUint(m.Header[HeaderCRC32C], 16, 32); err != nil {
-		d.fail("%s is %q, want 8 hex digits", HeaderCRC32C, m.Header[HeaderCRC32C])
-	} else if got := crc32.Checksum(m.Body, castagnoli); got != uint32(want) {
-		d.fail("checksum of %d body bytes is %08x, stored was %08x", len(m.Body), got, want)
+	if got, want := checksum(m.Body), m.Header[HeaderCRC32C]; got != want {
+		d.fail("checksum of %d body bytes is %s and %s is %q", len(m.Body), got, HeaderCRC32C, want)
 	}
 	return r, d.err
 }

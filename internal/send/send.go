@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/sample"
+	"github.com/penstock-otel/penstock/pkg/codec"
 )
 
 // Config says what is sent and where.
@@ -55,6 +58,11 @@ func (c Config) Validate() error {
 		return fmt.Errorf("count is %d and rate %g: want 0 or more", c.Items, c.Rate)
 	case len(c.Signals) == 0:
 		return errors.New("no signal to send")
+	case !slices.Contains([]string{"", codec.None, codec.Gzip, codec.Zstd, codec.Snappy}, c.Compression):
+		return fmt.Errorf("compression is %q: want none, gzip, zstd or snappy", c.Compression)
+	}
+	if u, err := url.Parse(c.Target); c.Protocol == "http" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		return fmt.Errorf("target is %q: want a base URL such as http://127.0.0.1:4318", c.Target)
 	}
 	return nil
 }
@@ -63,7 +71,8 @@ func (c Config) Validate() error {
 type Totals struct {
 	Accepted [otlp.NumSignals]atomic.Int64 // items answered with success
 	Rejected atomic.Int64                  // items of partial successes
-	Failed   atomic.Int64                  // items given up
+	Failed   atomic.Int64                  // items refused for good
+	Unknown  atomic.Int64                  // items without an answer when ctx ended
 	Resent   atomic.Int64                  // requests sent again
 	Requests atomic.Int64                  // requests answered with success
 }
@@ -140,6 +149,7 @@ func run(ctx context.Context, c Config, cl client, s otlp.Signal, g *sample.Gene
 		body = g.Append(body[:0], s, n, time.Now())
 		rejected, err := persist(ctx, cl, s, body, t)
 		if ctx.Err() != nil && err != nil {
+			t.Unknown.Add(int64(n))
 			return nil
 		}
 		if err != nil {

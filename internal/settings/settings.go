@@ -13,7 +13,6 @@ import (
 	"github.com/penstock-otel/penstock/internal/broker"
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/gateway"
-	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
 )
@@ -56,12 +55,24 @@ func (s Settings) Validate() error {
 	seen := map[string]bool{}
 	for i, d := range s.Destinations {
 		if seen[d.Name] {
-			errs = append(errs, fmt.Errorf("destinations[%d].name %q is taken: names must differ", i, d.Name))
+			errs = append(errs, config.KeyError(fmt.Sprintf("destinations[%d].name", i), "is %q, which is taken: names must differ", d.Name))
 		}
 		seen[d.Name] = true
 	}
-	if s.Stop.Timeout <= 0 || s.Stop.DrainDelay < 0 {
-		errs = append(errs, fmt.Errorf("stop.timeout is %s and stop.drain_delay %s: want more than 0s and not less than 0s", s.Stop.Timeout, s.Stop.DrainDelay))
+	if s.Worker.DrainTimeout >= s.Stop.Timeout && s.Stop.Timeout > 0 {
+		errs = append(errs, config.KeyError("worker.drain_timeout", "is %s: want less than stop.timeout, which is %s and bounds the whole stop", s.Worker.DrainTimeout, s.Stop.Timeout))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate answers in the user's keys.
+func (s Stop) Validate() error {
+	var errs []error
+	if s.Timeout <= 0 {
+		errs = append(errs, config.KeyError("timeout", "is %s: want more than 0s", s.Timeout))
+	}
+	if s.DrainDelay < 0 {
+		errs = append(errs, config.KeyError("drain_delay", "is %s: want 0s or more", s.DrainDelay))
 	}
 	return errors.Join(errs...)
 }
@@ -104,7 +115,7 @@ func (s *Settings) Plan(maxBytes int64) topology.Plan {
 	for _, d := range s.EffectiveDestinations() {
 		t := topology.Destination{Name: d.Name}
 		if len(d.Signals) > 0 {
-			t.Signals = append([]otlp.Signal(nil), d.Takes()...)
+			t.Signals = d.Takes()
 		}
 		p.Destinations = append(p.Destinations, t)
 	}

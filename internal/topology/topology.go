@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,11 @@ const dedupWindow = 60 * time.Second
 
 // deadLetterShare of the queue's bytes belongs to the dead-letter stream.
 const deadLetterShare = 10 // 1/10
+
+// MinStreamBytes is the least a stream may hold: one group of the default
+// gateway.batch.max_bytes that does not compress. Less could refuse a message
+// for ever, and a dead-letter stream that does so blocks what it is for.
+const MinStreamBytes = 4 << 20
 
 // Plan is what must exist.
 type Plan struct {
@@ -53,15 +59,7 @@ type Destination struct {
 
 // Takes tells whether the destination wants a signal.
 func (d Destination) Takes(s otlp.Signal) bool {
-	if len(d.Signals) == 0 {
-		return true
-	}
-	for _, want := range d.Signals {
-		if want == s {
-			return true
-		}
-	}
-	return false
+	return len(d.Signals) == 0 || slices.Contains(d.Signals, s)
 }
 
 // Stream names the stream of a signal's shard.
@@ -92,13 +90,9 @@ func (p Plan) AllStreams() []string {
 
 // Apply makes what is missing. An error names the stream or consumer.
 func Apply(ctx context.Context, q queue.Provisioner, p Plan) error {
-	if p.Shards < 1 {
-		return fmt.Errorf("queue.shards is %d: want at least 1", p.Shards)
-	}
-	dead := p.MaxBytes / deadLetterShare
-	each := (p.MaxBytes - dead) / int64(p.Shards*otlp.NumSignals)
-	if each < 1<<20 {
-		return fmt.Errorf("queue.max_bytes of %d leaves %d bytes for each of %d streams: want at least 1 MiB each", p.MaxBytes, each, p.Shards*otlp.NumSignals)
+	each, dead, err := p.budget()
+	if err != nil {
+		return err
 	}
 	for _, s := range otlp.Signals {
 		for _, name := range p.Streams(s) {
@@ -111,6 +105,22 @@ func Apply(ctx context.Context, q queue.Provisioner, p Plan) error {
 		return err
 	}
 	return ApplyConsumers(ctx, q, p)
+}
+
+// budget splits MaxBytes.
+func (p Plan) budget() (each, dead int64, err error) {
+	if p.Shards < 1 {
+		return 0, 0, fmt.Errorf("queue.shards is %d: want at least 1", p.Shards)
+	}
+	n := int64(p.Shards * otlp.NumSignals)
+	dead = p.MaxBytes / deadLetterShare
+	each = (p.MaxBytes - dead) / n
+	if least := min(each, dead); least < MinStreamBytes {
+		want := max(deadLetterShare*MinStreamBytes, (n*MinStreamBytes*deadLetterShare+deadLetterShare-2)/(deadLetterShare-1))
+		return 0, 0, fmt.Errorf("queue.max_bytes of %d bytes leaves %d for each of %d streams and %d for dead letters: want at least %d in each, so queue.max_bytes of at least %d",
+			p.MaxBytes, each, n, dead, MinStreamBytes, want)
+	}
+	return each, dead, nil
 }
 
 // ApplyConsumers makes the durables alone; queue.ErrNotFound when a stream does

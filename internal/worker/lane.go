@@ -6,35 +6,46 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/topology"
-	"github.com/penstock-otel/penstock/internal/worker/exporter"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
 
 // reopenPause is the wait before a reader that failed is opened again.
 const reopenPause = time.Second
 
-// lane drains one stream for one destination.
+// lane drains one stream for one destination. It takes a message first and a
+// slot for it after: an idle lane holds no slot, and a lane that waits for one
+// holds a single message, which it keeps alive.
 type lane struct {
-	w        *Worker
-	d        Destination
-	exporter exporter.Exporter
-	stream   string
-	slots    *slots // shared by the lanes of the destination
-	metrics  *destinationMetrics
-	log      *slog.Logger
+	w      *Worker
+	to     *destination
+	signal otlp.Signal
+	stream string
+	log    *slog.Logger
+	// waited is when the lane last had to wait for a slot. What the reader has
+	// pulled may have waited with it, its ack wait running; run's alone.
+	waited time.Time
 }
 
 // run pulls until the worker stops; trouble with the queue is waited out.
 func (l *lane) run() {
 	for said := ""; ; {
-		err := l.drain(l.w.pull)
+		reader, err := l.w.o.Queue.Consume(l.w.pull, l.stream, topology.Durable(l.to.Name), l.options())
+		if err == nil {
+			said = ""
+			err = l.drain(l.w.pull, reader)
+		}
 		if l.w.draining() {
 			return
 		}
-		if msg := err.Error(); msg != said { // a repeated error is said once
-			l.log.Error("cannot read the queue; trying on", "error", msg)
-			said = msg
+		say := "cannot read the queue; trying on"
+		if errors.Is(err, queue.ErrNotFound) {
+			say = "the durable of this destination does not exist; waiting until a gateway or worker that starts makes it"
+		}
+		if say != said { // what lasts is said once
+			l.log.Error(say, "error", err)
+			said = say
 		}
 		if !l.w.pause(reopenPause) {
 			return
@@ -42,25 +53,40 @@ func (l *lane) run() {
 	}
 }
 
+// options bound what waits in the reader for this lane: enough to keep the
+// slots busy, and not so much that it waits for long.
+func (l *lane) options() queue.ConsumeOptions {
+	return queue.ConsumeOptions{MaxBytes: int(l.w.o.Config.PullMaxBytes), MaxMessages: min(max(2*l.to.MaxInFlight, 4), 64)}
+}
+
 // drain reads one consumer until it fails or ctx ends.
-func (l *lane) drain(ctx context.Context) error {
-	reader, err := l.w.o.Queue.Consume(ctx, l.stream, topology.Durable(l.d.Name), queue.ConsumeOptions{MaxBytes: int(l.w.o.Config.PullMaxBytes)})
-	if err != nil {
-		return err
-	}
+func (l *lane) drain(ctx context.Context, reader queue.Consumer) error {
 	for {
-		if err = l.slots.exports.Acquire(ctx, 1); err != nil {
-			break
+		d, err := reader.Next(ctx)
+		if err != nil {
+			return errors.Join(err, reader.Close())
 		}
-		var d queue.Delivery
-		if d, err = reader.Next(ctx); err != nil {
-			l.slots.exports.Release(1)
-			break
+		h := l.hold(d)
+		waited, err := l.to.slots.take(ctx)
+		if waited {
+			l.waited = time.Now()
+		}
+		if err != nil {
+			h.giveBack(0)
+			return errors.Join(err, reader.Close())
 		}
 		l.w.working.Go(func() {
-			defer l.slots.exports.Release(1)
-			l.process(d)
+			defer l.to.slots.release()
+			l.process(h)
 		})
 	}
-	return errors.Join(err, reader.Close())
+}
+
+// hold keeps a delivery alive. A lane that never had to wait emptied its reader
+// at once, so that the delivery is fresh; else its ack wait begins anew now.
+func (l *lane) hold(d queue.Delivery) *held {
+	ackWait := time.Duration(l.w.o.Config.AckWait)
+	h := &held{Delivery: d, l: l, period: ackWait / 3}
+	h.keepAlive(!l.waited.IsZero() && time.Since(l.waited) < ackWait)
+	return h
 }

@@ -1,14 +1,9 @@
 package worker
 
 import (
-	"log/slog"
-	"sync"
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/penstock-otel/penstock/internal/otlp"
-	"github.com/penstock-otel/penstock/internal/worker/exporter"
 )
 
 // Metrics of the worker. The stems are those of the OpenTelemetry Collector's
@@ -19,6 +14,7 @@ type Metrics struct {
 	deadLetters          *prometheus.CounterVec
 	retries, redelivered *prometheus.CounterVec
 	ackFailures          *prometheus.CounterVec
+	deadLetterFailures   *prometheus.CounterVec
 	inFlight             *prometheus.GaugeVec
 	seconds              *prometheus.HistogramVec
 }
@@ -32,12 +28,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		return v
 	}
 	m := &Metrics{
-		failed:      counter("penstock_exporter_send_failures_total", "Export attempts that failed, each attempt counted.", "signal", "code", "kind"),
-		deadLetters: counter("penstock_exporter_dead_letters_total", "Messages moved to the dead-letter stream.", "reason"),
-		retries:     counter("penstock_exporter_retries_total", "Messages given back to the queue to be tried again."),
-		redelivered: counter("penstock_exporter_redeliveries_total", "Deliveries that were not the first of their message."),
-		ackFailures: counter("penstock_exporter_ack_failures_total", "Acknowledgements that could not be sent or were not confirmed; the message is exported again."),
-		inFlight:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "penstock_exporter_in_flight_requests", Help: "Exports running now."}, destination),
+		failed:             counter("penstock_exporter_send_failures_total", "Export attempts that failed, each attempt counted.", "signal", "code", "kind"),
+		deadLetters:        counter("penstock_exporter_dead_letters_total", "Messages moved to the dead-letter stream.", "reason"),
+		deadLetterFailures: counter("penstock_exporter_dead_letter_failures_total", "Messages that the dead-letter stream did not confirm; they stay in the queue and are tried again."),
+		retries:            counter("penstock_exporter_retries_total", "Messages given back to the queue to be tried again."),
+		redelivered:        counter("penstock_exporter_redeliveries_total", "Deliveries that were not the first of their message."),
+		ackFailures:        counter("penstock_exporter_ack_failures_total", "Acknowledgements that could not be sent or were not confirmed; the message is exported again."),
+		inFlight:           prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "penstock_exporter_in_flight_requests", Help: "Exports running now."}, destination),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "penstock_exporter_send_seconds",
 			Help: "Time of one export attempt.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}, destination),
 	}
@@ -56,7 +53,7 @@ func (m *Metrics) of(name string) *destinationMetrics {
 		failed: m.failed, deadLetters: m.deadLetters,
 		retries: m.retries.WithLabelValues(name), redelivered: m.redelivered.WithLabelValues(name),
 		ackFailures: m.ackFailures.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
-		seconds: m.seconds.WithLabelValues(name),
+		deadLetterFailures: m.deadLetterFailures.WithLabelValues(name), seconds: m.seconds.WithLabelValues(name),
 	}
 	for _, s := range otlp.Signals {
 		d.sent[s] = m.sent[s].WithLabelValues(name)
@@ -70,26 +67,7 @@ type destinationMetrics struct {
 	sent, rejected, dead              [otlp.NumSignals]prometheus.Counter
 	failed, deadLetters               *prometheus.CounterVec
 	retries, redelivered, ackFailures prometheus.Counter
+	deadLetterFailures                prometheus.Counter
 	inFlight                          prometheus.Gauge
 	seconds                           prometheus.Observer
-
-	mu        sync.Mutex
-	lastError string    // mu
-	lastSaid  time.Time // mu
-}
-
-// sayEvery is how often an unchanged error of a destination is logged.
-const sayEvery = time.Minute
-
-// say logs a retryable failure when it is a new one or has lasted; each is
-// counted anyway.
-func (d *destinationMetrics) say(log *slog.Logger, err *exporter.Error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	key := err.Code
-	if key == d.lastError && time.Since(d.lastSaid) < sayEvery {
-		return
-	}
-	d.lastError, d.lastSaid = key, time.Now()
-	log.Warn("export failed; the data stays in the queue and is tried again", "error", err.Error())
 }

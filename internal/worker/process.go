@@ -3,140 +3,163 @@ package worker
 import (
 	"context"
 	"errors"
-	"sync"
+	"fmt"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/record"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker/deadletter"
 	"github.com/penstock-otel/penstock/internal/worker/exporter"
-	"github.com/penstock-otel/penstock/pkg/queue"
 )
 
 // deadLetterTimeout bounds the wait for the dead-letter stream; the message is
 // given back when it passes.
 const deadLetterTimeout = 30 * time.Second
 
-// process exports one delivery and settles it, in every case.
-func (l *lane) process(d queue.Delivery) {
-	if d.Attempt() > 1 {
-		l.metrics.redelivered.Inc()
+// process exports one delivery and settles it, in every case. It holds a slot.
+func (l *lane) process(h *held) {
+	defer h.rest()
+	if h.Attempt() > 1 {
+		l.to.metrics.redelivered.Inc()
 	}
-	stop := keepAlive(d, time.Duration(l.w.o.Config.AckWait)/3, l.log.Warn)
-	defer stop()
-	r, err := record.Decode(d.Message())
-	if err != nil {
-		l.log.Error("message is damaged", "sequence", d.Sequence(), "error", err)
-		l.bury(d, r, deadletter.Letter{Reason: deadletter.ReasonDamaged, Detail: err.Error()})
+	r, err := record.Decode(h.Message())
+	if err == nil && r.Signal != l.signal {
+		err = fmt.Errorf("%w: %s is %s in a stream of %s", record.ErrDamaged, record.HeaderSignal, r.Signal, l.signal)
+	}
+	switch {
+	case errors.Is(err, record.ErrNewer): // a newer worker can read it
+		l.retry(h, &exporter.Error{Kind: exporter.Retryable, Code: "newer_version", Err: err})
+		return
+	case err != nil:
+		l.bury(h, r, deadletter.Letter{Reason: deadletter.ReasonDamaged, Detail: err.Error()})
 		return
 	}
-	release, err := l.slots.takeBytes(l.w.work, int64(r.RawBytes+len(r.Body)))
+	release, err := l.to.slots.takeBytes(l.w.work, r.RawBytes, len(r.Body))
 	if err != nil {
-		l.giveBack(d, 0)
+		l.giveUp(h)
 		return
 	}
 	defer release()
-	l.metrics.inFlight.Inc()
+	result, err := l.export(r)
+	switch {
+	case err == nil:
+		l.delivered(h, r, result)
+	case l.w.work.Err() != nil:
+		l.giveUp(h)
+	default:
+		l.failed(h, r, err)
+	}
+}
+
+func (l *lane) export(r *record.Record) (exporter.Result, error) {
+	m := l.to.metrics
+	l.to.running.Add(1)
+	defer l.to.running.Add(-1)
+	m.inFlight.Inc()
+	defer m.inFlight.Dec()
 	begin := time.Now()
-	result, err := l.exporter.Export(l.w.work, &exporter.Request{
+	result, err := l.to.exporter.Export(l.w.work, &exporter.Request{
 		Signal: r.Signal, Tenant: r.Tenant, ID: r.ID, Items: r.Items, RawBytes: r.RawBytes, Codec: r.Codec, Body: r.Body,
 	})
-	l.metrics.seconds.Observe(time.Since(begin).Seconds())
-	l.metrics.inFlight.Dec()
-	l.settle(d, r, result, err)
+	m.seconds.Observe(time.Since(begin).Seconds())
+	return result, err
 }
 
-// settle ends a delivery by what the destination said.
-func (l *lane) settle(d queue.Delivery, r *record.Record, result exporter.Result, err error) {
-	if err == nil {
-		l.metrics.sent[r.Signal].Add(float64(r.Items) - float64(result.Rejected))
-		if result.Rejected > 0 {
-			l.metrics.rejected[r.Signal].Add(float64(result.Rejected))
-			l.log.Warn("destination took the request and rejected items of it", "rejected", result.Rejected, "of", r.Items, "message", result.Message)
-		}
-		l.ack(d)
-		return
+// giveUp ends what Stop has no more time for.
+func (l *lane) giveUp(h *held) {
+	l.w.gaveUp.Add(1)
+	h.giveBack(0)
+}
+
+// delivered settles what the destination took. A partial success is final
+// (OTLP 1.11, "Partial Success"); its count is the destination's word and may
+// be any number.
+func (l *lane) delivered(h *held, r *record.Record, result exporter.Result) {
+	rejected := min(max(result.Rejected, 0), int64(r.Items))
+	l.to.metrics.sent[r.Signal].Add(float64(int64(r.Items) - rejected))
+	l.to.metrics.rejected[r.Signal].Add(float64(rejected))
+	h.ack()
+	switch {
+	case rejected > 0 && l.to.said.due("partial success"):
+		l.log.Warn("destination took a request and rejected items of it; they are not sent again", "rejected", rejected, "of", r.Items, "message", result.Message)
+	case rejected == 0 && result.Message != "" && l.to.said.due("warning"):
+		l.log.Warn("destination took a request with a warning", "message", result.Message)
 	}
-	var failed *exporter.Error
-	if !errors.As(err, &failed) {
-		failed = &exporter.Error{Kind: exporter.Retryable, Code: "internal", Err: err}
+	if after, over := l.to.outage.success(); over {
+		l.log.Info("destination takes data again", "after", after.Round(time.Second).String())
 	}
-	l.metrics.failed.WithLabelValues(l.d.Name, r.Signal.String(), failed.Code, failed.Kind.String()).Inc()
-	switch failed.Kind {
+}
+
+// failed settles by the kind of the failure.
+func (l *lane) failed(h *held, r *record.Record, err error) {
+	var e *exporter.Error
+	if !errors.As(err, &e) {
+		e = &exporter.Error{Kind: exporter.Retryable, Code: "internal", Err: err}
+	}
+	switch e.Kind {
 	case exporter.Retryable:
-		l.metrics.say(l.log, failed)
-		l.giveBack(d, backoff(d.Attempt(), time.Duration(l.d.Retry.Initial), time.Duration(l.d.Retry.Max), failed.After))
+		l.to.outage.failure()
+		l.retry(h, e)
+		return
 	case exporter.TooLarge:
-		l.bury(d, r, deadletter.Letter{Reason: deadletter.ReasonTooLarge, Code: failed.Code, Detail: failed.Err.Error()})
+		l.count(e)
+		l.bury(h, r, deadletter.Letter{Reason: deadletter.ReasonTooLarge, Code: e.Code, Detail: text(e.Err)})
 	default:
-		l.bury(d, r, deadletter.Letter{Reason: deadletter.ReasonRejected, Code: failed.Code, Detail: failed.Err.Error()})
+		l.count(e)
+		l.bury(h, r, deadletter.Letter{Reason: deadletter.ReasonRejected, Code: e.Code, Detail: text(e.Err)})
 	}
 }
 
-// ack settles a delivered message. A lost ack means a duplicate, never a loss.
-func (l *lane) ack(d queue.Delivery) {
-	var err error
-	if l.w.draining() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		err = d.AckSync(ctx)
-		cancel()
-	} else {
-		err = d.Ack()
+func text(err error) string {
+	if err == nil {
+		return ""
 	}
-	if err != nil {
-		l.metrics.ackFailures.Inc()
-		l.log.Warn("ack failed: the message will be exported again", "sequence", d.Sequence(), "error", err)
-	}
+	return err.Error()
 }
 
-// giveBack returns a delivery to the queue.
-func (l *lane) giveBack(d queue.Delivery, after time.Duration) {
-	l.metrics.retries.Inc()
-	if err := d.Retry(after); err != nil {
-		l.log.Warn("giving a message back failed: it returns after worker.ack_wait", "sequence", d.Sequence(), "error", err)
-	}
+func (l *lane) count(e *exporter.Error) {
+	l.to.metrics.failed.WithLabelValues(l.to.Name, l.signal.String(), e.Code, e.Kind.String()).Inc()
 }
 
-// bury moves a delivery to the dead-letter stream, or gives it back when the
+// retry gives a message back, to come again after the back-off.
+func (l *lane) retry(h *held, e *exporter.Error) {
+	l.count(e)
+	wait := l.backoff(h, e.After)
+	if l.to.said.due(e.Code) {
+		l.log.Warn("export failed; the data stays in the queue and is tried again", "error", e.Error(), "attempt", h.Attempt(), "again_in", wait.Round(time.Millisecond).String())
+	}
+	l.to.metrics.retries.Inc()
+	h.giveBack(wait)
+}
+
+func (l *lane) backoff(h *held, asked time.Duration) time.Duration {
+	return backoff(h.Attempt(), time.Duration(l.to.Retry.Initial), time.Duration(l.to.Retry.Max), asked)
+}
+
+// bury moves a message to the dead-letter stream, or gives it back when the
 // stream does not confirm.
-func (l *lane) bury(d queue.Delivery, r *record.Record, letter deadletter.Letter) {
-	letter.Destination = l.d.Name
+func (l *lane) bury(h *held, r *record.Record, letter deadletter.Letter) {
+	letter.Destination = l.to.Name
 	ctx, cancel := context.WithTimeout(l.w.work, deadLetterTimeout)
 	defer cancel()
-	if err := deadletter.Publish(ctx, l.w.o.Queue, topology.DeadLetters, d, letter); err != nil {
-		l.log.Error("cannot dead-letter a message; it stays in the queue and is tried again", "sequence", d.Sequence(), "reason", letter.Reason, "error", err)
-		l.giveBack(d, backoff(d.Attempt(), time.Duration(l.d.Retry.Initial), time.Duration(l.d.Retry.Max), 0))
-		return
-	}
-	l.metrics.deadLetters.WithLabelValues(l.d.Name, letter.Reason).Inc()
-	l.metrics.dead[r.Signal].Add(float64(r.Items))
-	l.log.Error("message moved to the dead-letter stream", "sequence", d.Sequence(), "items", r.Items,
-		"reason", letter.Reason, "code", letter.Code, "detail", letter.Detail)
-	l.ack(d)
-}
-
-// keepAlive extends a delivery's ack wait every period until stop is called.
-func keepAlive(d queue.Delivery, period time.Duration, warn func(string, ...any)) (stop func()) {
-	var mu sync.Mutex
-	stopped := false
-	var t *time.Timer
-	mu.Lock()
-	defer mu.Unlock()
-	t = time.AfterFunc(period, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if stopped {
+	if err := deadletter.Publish(ctx, l.w.o.Queue, topology.DeadLetters, h, letter); err != nil {
+		if l.w.work.Err() != nil {
+			l.giveUp(h)
 			return
 		}
-		if err := d.Extend(); err != nil {
-			warn("extending the ack wait failed: the message may be exported twice", "sequence", d.Sequence(), "error", err)
+		l.to.metrics.deadLetterFailures.Inc()
+		l.to.metrics.retries.Inc()
+		if l.to.said.due("no dead letter") {
+			l.log.Error("cannot dead-letter a message; it stays in the queue and is tried again", "sequence", h.Sequence(), "reason", letter.Reason, "error", err)
 		}
-		t.Reset(period)
-	})
-	return func() {
-		mu.Lock()
-		defer mu.Unlock()
-		stopped = true
-		t.Stop()
+		h.giveBack(l.backoff(h, 0))
+		return
 	}
+	l.to.metrics.deadLetters.WithLabelValues(l.to.Name, letter.Reason).Inc()
+	l.to.metrics.dead[l.signal].Add(float64(r.Items))
+	if l.to.said.due("dead letter " + letter.Reason + letter.Code) {
+		l.log.Error("message moved to the dead-letter stream", "sequence", h.Sequence(), "items", r.Items,
+			"reason", letter.Reason, "code", letter.Code, "detail", letter.Detail)
+	}
+	h.ack()
 }

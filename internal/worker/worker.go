@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/topology"
@@ -28,36 +29,53 @@ type Options struct {
 
 // Worker is the role. Made by New, started by Start, ended by Stop.
 type Worker struct {
-	o     Options
-	lanes []*lane
+	o            Options
+	destinations []*destination
+	lanes        []*lane
+	gaveUp       atomic.Int64 // exports ended by Stop
 
-	pull     context.Context // ends when no more is to be pulled
-	stopPull context.CancelFunc
-	work     context.Context // ends when exports are to be given up
-	stopWork context.CancelFunc
-	pulling  sync.WaitGroup
-	working  sync.WaitGroup
+	// Three contexts, ended in this order by Stop.
+	pull       context.Context // no more is to be pulled
+	stopPull   context.CancelFunc
+	work       context.Context // exports are to be given up
+	stopWork   context.CancelFunc
+	settle     context.Context // no more is to be waited for
+	stopSettle context.CancelFunc
+
+	pulling sync.WaitGroup // lanes
+	working sync.WaitGroup // exports; added to by lanes only
+}
+
+// destination is what the lanes of one destination share.
+type destination struct {
+	Destination
+	exporter exporter.Exporter
+	slots    *slots
+	metrics  *destinationMetrics
+	running  atomic.Int64 // Export calls
+	said     said
+	outage   outage
 }
 
 // New makes a worker that has started nothing.
 func New(o Options) (*Worker, error) {
 	w := &Worker{o: o}
-	w.pull, w.stopPull = context.WithCancel(context.Background())
-	w.work, w.stopWork = context.WithCancel(context.Background())
 	for _, d := range o.Destinations {
 		x, ok := o.Exporters[d.Name]
 		if !ok {
 			return nil, fmt.Errorf("destination %s has no exporter", d.Name)
 		}
-		slots := newSlots(d.MaxInFlight, int64(d.MaxInFlightBytes))
-		m := o.Metrics.of(d.Name)
+		to := &destination{Destination: d, exporter: x, slots: newSlots(d.MaxInFlight, int64(d.MaxInFlightBytes)), metrics: o.Metrics.of(d.Name)}
+		w.destinations = append(w.destinations, to)
 		for _, s := range d.Takes() {
 			for _, stream := range o.Plan.Streams(s) {
-				w.lanes = append(w.lanes, &lane{w: w, d: d, exporter: x, stream: stream, slots: slots, metrics: m,
-					log: o.Logger.With("destination", d.Name, "stream", stream)})
+				w.lanes = append(w.lanes, &lane{w: w, to: to, signal: s, stream: stream, log: o.Logger.With("destination", d.Name, "stream", stream)})
 			}
 		}
 	}
+	w.pull, w.stopPull = context.WithCancel(context.Background())
+	w.work, w.stopWork = context.WithCancel(context.Background())
+	w.settle, w.stopSettle = context.WithCancel(context.Background())
 	return w, nil
 }
 
@@ -68,31 +86,65 @@ func (w *Worker) Start() {
 	}
 }
 
-// Stop ends pulling, lets exports finish until ctx ends, gives the rest back to
-// the queue and closes the exporters.
+// Stop ends pulling, lets exports finish until shortly before ctx ends, gives
+// the rest back to the queue, to be delivered at once, and closes the exporters.
+// What cannot be given back in time returns after the ack wait.
 func (w *Worker) Stop(ctx context.Context) error {
+	defer w.stopSettle()
+	defer w.stopWork()
 	w.stopPull()
-	w.pulling.Wait()
-	done := make(chan struct{})
-	go func() {
+	ended := make(chan struct{})
+	go func() { // ends with the exports; waited for below as long as ctx allows
+		w.pulling.Wait()
 		w.working.Wait()
-		close(done)
+		close(ended)
 	}()
-	var errs []error
+	patience, cancel := beforeEnd(ctx)
+	defer cancel()
 	select {
-	case <-done:
-	case <-ctx.Done():
-		errs = append(errs, errors.New("exports in flight were given up and given back to the queue: they may arrive twice"))
+	case <-ended:
+	case <-patience.Done():
 		w.stopWork()
-		<-done
+		w.await(ctx, ended)
 	}
-	w.stopWork()
-	for name, x := range w.o.Exporters {
-		if err := x.Close(); err != nil {
-			errs = append(errs, fmt.Errorf("close destination %s: %w", name, err))
+	var errs []error
+	if n := w.gaveUp.Load(); n > 0 {
+		errs = append(errs, fmt.Errorf("%d exports were not done in time and were given back to the queue: their data may arrive twice", n))
+	}
+	for _, to := range w.destinations {
+		if n := to.running.Load(); n > 0 {
+			errs = append(errs, fmt.Errorf("destination %s: %d exports do not end and are left behind: their data is exported again after worker.ack_wait", to.Name, n))
+			continue
+		}
+		if err := to.exporter.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close destination %s: %w", to.Name, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// await waits for ended until ctx ends, and a moment more for what then stops
+// waiting for the queue.
+func (w *Worker) await(ctx context.Context, ended <-chan struct{}) {
+	select {
+	case <-ended:
+		return
+	case <-ctx.Done():
+	}
+	w.stopSettle()
+	select {
+	case <-ended:
+	case <-time.After(100 * time.Millisecond):
+	}
+}
+
+// beforeEnd ends a moment before ctx does: giving back takes time too.
+func beforeEnd(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, end.Add(-min(2*time.Second, time.Until(end)/4)))
 }
 
 // draining tells whether the worker is stopping: acks then wait for the

@@ -85,8 +85,29 @@ func budget(c broker.Config) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find the space for queue.dir: %w", err)
 	}
-	if err := os.WriteFile(file, []byte(strconv.FormatInt(n, 10)+"\n"), 0o600); err != nil {
+	if err := keep(file, n); err != nil {
 		return 0, fmt.Errorf("keep the budget of the queue: %w", err)
 	}
 	return n, nil
+}
+
+// keep writes the number in one step: a power cut leaves all of it or nothing.
+func keep(file string, n int64) error {
+	f, err := os.CreateTemp(filepath.Dir(file), budgetFile+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strconv.FormatInt(n, 10) + "\n")
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	dir, err := os.Open(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }

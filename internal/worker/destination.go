@@ -1,0 +1,125 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/penstock-otel/penstock/internal/config"
+	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/pkg/pool"
+)
+
+// Protocols of a destination.
+const (
+	ProtocolGRPC  = "grpc"
+	ProtocolHTTP  = "http"
+	ProtocolDebug = "debug"
+	ProtocolFile  = "file"
+)
+
+// Destination is one place to which telemetry goes.
+type Destination struct {
+	Name             string             `yaml:"name" help:"Name of the destination; names its durables, so a new name starts at the oldest data kept."`
+	Protocol         string             `yaml:"protocol" help:"How it is spoken to." enum:"grpc,http,debug,file"`
+	Endpoints        []string           `yaml:"endpoints" help:"grpc: host:port, several share the load. http: one base URL; /v1/traces and the like are appended. file: one path."`
+	TLS              config.TLSClient   `yaml:"tls"`
+	Headers          []config.NameValue `yaml:"headers" help:"Headers (gRPC metadata) of each export."`
+	Compression      string             `yaml:"compression" help:"On the wire. Stored groups of the same codec are shipped as they are." enum:"none,gzip,zstd,snappy"`
+	CompressionLevel int                `yaml:"compression_level" help:"Level of the codec. 0: its default."`
+	Timeout          config.Duration    `yaml:"timeout" help:"Of one export."`
+	MaxRequestBytes  config.ByteSize    `yaml:"max_request_bytes" help:"Exports larger than this before compression are not sent."`
+	MaxInFlight      int                `yaml:"max_in_flight" help:"Exports at a time."`
+	MaxInFlightBytes config.ByteSize    `yaml:"max_in_flight_bytes" help:"Bytes of groups being exported, before compression."`
+	Signals          []string           `yaml:"signals" help:"traces, metrics, logs. Empty: all."`
+	Retry            Retry              `yaml:"retry"`
+	Pool             Pool               `yaml:"pool"`
+}
+
+// Retry is the back-off of retryable failures, which goes on for ever.
+type Retry struct {
+	Initial config.Duration `yaml:"initial" help:"First wait."`
+	Max     config.Duration `yaml:"max" help:"Longest wait."`
+}
+
+// Pool is the connection pool of a grpc destination.
+type Pool struct {
+	MinConnections int             `yaml:"min_connections" help:"Connections kept open."`
+	MaxConnections int             `yaml:"max_connections" help:"Upper bound under load."`
+	MaxCalls       int             `yaml:"max_calls" help:"Calls in flight on one connection."`
+	IdleTTL        config.Duration `yaml:"idle_ttl" help:"Idle connections above the minimum are closed after this time."`
+	HealthCheck    bool            `yaml:"health_check" help:"Ask grpc.health.v1 and leave out connections that are not serving."`
+}
+
+var namePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$`)
+
+// Validate answers in the user's keys.
+func (d Destination) Validate() error {
+	var errs problems
+	errs.add(!namePattern.MatchString(d.Name), "name", "is %q: want 1 to 63 letters, digits, '-' or '_', it becomes part of consumer names", d.Name)
+	switch d.Protocol {
+	case ProtocolGRPC, ProtocolHTTP, ProtocolFile:
+		errs.add(len(d.Endpoints) == 0, "endpoints", "is empty: protocol %s needs one", d.Protocol)
+		errs.add(len(d.Endpoints) > 1 && d.Protocol != ProtocolGRPC, "endpoints", "has %d entries: protocol %s takes one", len(d.Endpoints), d.Protocol)
+	case ProtocolDebug:
+	default:
+		errs.add(true, "protocol", "is %q: want grpc, http, debug or file", d.Protocol)
+	}
+	for i, e := range d.Endpoints {
+		errs.add(strings.TrimSpace(e) == "", fmt.Sprintf("endpoints[%d]", i), "is empty")
+	}
+	errs.add(!slices.Contains([]string{"", "none", "gzip", "zstd", "snappy"}, d.Compression), "compression", "is %q: want none, gzip, zstd or snappy", d.Compression)
+	errs.add(d.Compression == "snappy" && d.Protocol == ProtocolHTTP, "compression", "is snappy: protocol http takes none, gzip or zstd")
+	for i, s := range d.Signals {
+		_, err := otlp.ParseSignal(s)
+		errs.add(err != nil, fmt.Sprintf("signals[%d]", i), "is %q: want traces, metrics or logs", s)
+		errs.add(slices.Contains(d.Signals[:i], s), fmt.Sprintf("signals[%d]", i), "is %s a second time", s)
+	}
+	errs.add(d.Timeout <= 0, "timeout", "is %s: want more than 0s", d.Timeout)
+	errs.add(d.MaxInFlight < 1, "max_in_flight", "is %d: want at least 1", d.MaxInFlight)
+	errs.add(d.MaxInFlightBytes < config.MiB, "max_in_flight_bytes", "is %s: want at least 1MiB", d.MaxInFlightBytes)
+	errs.add(d.MaxRequestBytes < config.KiB, "max_request_bytes", "is %s: want at least 1KiB", d.MaxRequestBytes)
+	return errors.Join(errs...)
+}
+
+// Validate answers in the user's keys.
+func (r Retry) Validate() error {
+	var errs problems
+	errs.add(r.Initial <= 0, "initial", "is %s: want more than 0s", r.Initial)
+	errs.add(r.Max < r.Initial, "max", "is %s: want at least initial, which is %s", r.Max, r.Initial)
+	return errors.Join(errs...)
+}
+
+// Validate answers in the user's keys.
+func (p Pool) Validate() error {
+	var errs problems
+	errs.add(p.MaxConnections < 1 || p.MaxConnections > pool.MaxConnectionsLimit, "max_connections", "is %d: want 1 to %d", p.MaxConnections, pool.MaxConnectionsLimit)
+	errs.add(p.MinConnections < 0 || p.MinConnections > p.MaxConnections, "min_connections", "is %d: want 0 to max_connections, which is %d", p.MinConnections, p.MaxConnections)
+	errs.add(p.MaxCalls < 1, "max_calls", "is %d: want at least 1", p.MaxCalls)
+	errs.add(p.IdleTTL < 0, "idle_ttl", "is %s: want 0s or more", p.IdleTTL)
+	return errors.Join(errs...)
+}
+
+// SetDefaults makes d an element of the list of which nothing is said yet.
+func (d *Destination) SetDefaults() {
+	*d = Destination{
+		Protocol: ProtocolGRPC, Compression: "none", Timeout: config.Duration(10 * time.Second),
+		MaxRequestBytes: 64 << 20, MaxInFlight: 16, MaxInFlightBytes: 64 << 20,
+		Retry: Retry{Initial: config.Duration(time.Second), Max: config.Duration(30 * time.Second)},
+		Pool:  Pool{MinConnections: 1, MaxConnections: 4, MaxCalls: 100, IdleTTL: config.Duration(5 * time.Minute)},
+	}
+}
+
+// Takes lists the signals of the destination, each once.
+func (d Destination) Takes() []otlp.Signal {
+	out := make([]otlp.Signal, 0, otlp.NumSignals)
+	for _, s := range otlp.Signals {
+		if len(d.Signals) == 0 || slices.Contains(d.Signals, s.String()) {
+			out = append(out, s)
+		}
+	}
+	return out
+}

@@ -1,0 +1,89 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/penstock-otel/penstock/pkg/queue"
+)
+
+// drainAckTimeout bounds the wait for the confirmation of an ack at the end.
+const drainAckTimeout = 5 * time.Second
+
+// held is a delivery that is kept alive until it is settled.
+type held struct {
+	queue.Delivery
+	l      *lane
+	period time.Duration
+
+	mu    sync.Mutex
+	timer *time.Timer // mu; nil when no more is to be extended
+}
+
+// keepAlive extends the ack wait every period until the delivery is settled.
+func (h *held) keepAlive(now bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.timer = time.AfterFunc(h.period, h.tick)
+	if now {
+		h.extendLocked()
+	}
+}
+
+func (h *held) tick() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.timer == nil {
+		return
+	}
+	h.extendLocked()
+	h.timer.Reset(h.period)
+}
+
+func (h *held) extendLocked() {
+	if err := h.Extend(); err != nil && h.l.to.said.due("extend") {
+		h.l.log.Warn("extending the ack wait failed: the message may be exported twice", "sequence", h.Sequence(), "error", err)
+	}
+}
+
+// rest ends keepAlive. No Extend is running when it returns.
+func (h *held) rest() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.timer != nil {
+		h.timer.Stop()
+		h.timer = nil
+	}
+}
+
+// ack settles a delivered message. A lost ack means a duplicate, never a loss;
+// one that cannot be sent is repeated while the ack wait lasts.
+func (h *held) ack() {
+	h.rest()
+	if !h.l.w.draining() {
+		if h.Ack() == nil {
+			return
+		}
+	}
+	patience := time.Duration(h.l.w.o.Config.AckWait) / 2
+	if h.l.w.draining() {
+		patience = min(patience, drainAckTimeout)
+	}
+	ctx, cancel := context.WithTimeout(h.l.w.settle, patience)
+	defer cancel()
+	if err := h.AckSync(ctx); err != nil {
+		h.l.to.metrics.ackFailures.Inc()
+		if h.l.to.said.due("ack") {
+			h.l.log.Warn("ack failed: the message will be exported again", "sequence", h.Sequence(), "error", err)
+		}
+	}
+}
+
+// giveBack returns the delivery to the queue, to come again after a time.
+func (h *held) giveBack(after time.Duration) {
+	h.rest()
+	if err := h.Retry(after); err != nil && h.l.to.said.due("give back") {
+		h.l.log.Warn("giving a message back failed: it returns after worker.ack_wait", "sequence", h.Sequence(), "error", err)
+	}
+}
