@@ -95,3 +95,58 @@ func cpuTime(b *testing.B) int64 {
 	}
 	return u.Utime.Nano() + u.Stime.Nano()
 }
+
+// BenchmarkConsume reads and acks what was stored before, by an own consumer
+// for each round.
+func BenchmarkConsume(b *testing.B) {
+	const stored = 512
+	for _, size := range []int{64 << 10, 256 << 10} {
+		for _, way := range []string{"pipe", "tcp"} {
+			b.Run(fmt.Sprintf("size=%dKiB/%s", size>>10, way), func(b *testing.B) {
+				q := benchServer(b, false, way)
+				if err := q.EnsureStream(b.Context(), queue.StreamConfig{Name: "BENCH_0", MaxBytes: 1 << 30}); err != nil {
+					b.Fatal(err)
+				}
+				for i := range stored {
+					if _, err := q.Publish(b.Context(), "BENCH_0", &queue.Message{ID: fmt.Sprint(i),
+						Header: map[string]string{"Penstock-Signal": "traces", "Penstock-Items": "8192"}, Body: make([]byte, size)}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.SetBytes(int64(size))
+				b.ReportAllocs()
+				cpu := cpuTime(b)
+				defer func() { b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N), "cpu-ns/op") }()
+				var c queue.Consumer
+				for i := 0; b.Loop(); i++ {
+					if i%stored == 0 {
+						c = nextRound(b, q, c, i/stored)
+					}
+					d, err := c.Next(b.Context())
+					if err != nil {
+						b.Fatal(err)
+					}
+					if err := d.Ack(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func nextRound(b *testing.B, q *Queue, old queue.Consumer, n int) queue.Consumer {
+	b.Helper()
+	if old != nil {
+		_ = old.Close() // always nil
+	}
+	name := fmt.Sprintf("c%d", n)
+	if err := q.EnsureConsumer(b.Context(), "BENCH_0", queue.ConsumerConfig{Name: name}); err != nil {
+		b.Fatal(err)
+	}
+	c, err := q.Consume(b.Context(), "BENCH_0", name, queue.ConsumeOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return c
+}

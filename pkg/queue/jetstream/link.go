@@ -23,7 +23,7 @@ type link struct {
 	live    context.Context // ends when the present connection is lost
 	lose    context.CancelFunc
 	back    chan struct{} // closed when connected, replaced when lost
-	lastErr error         // last error of connecting, for Open
+	lastErr error         // last error of connecting since the connection was lost
 	gone    chan struct{} // closed when the connection is closed for good
 }
 
@@ -64,8 +64,12 @@ func dial(ctx context.Context, c Config, kind linkKind) (*link, error) {
 	opts.DisconnectedErrCB = func(_ *nats.Conn, err error) { l.lost(err) }
 	opts.ReconnectErrCB = func(_ *nats.Conn, err error) {
 		l.mu.Lock()
+		first := l.lastErr == nil
 		l.lastErr = err
 		l.mu.Unlock()
+		if first {
+			l.log.Warn("queue server cannot be reached; trying on", "error", err)
+		}
 		if isAuthError(err) {
 			select {
 			case refused <- err:
@@ -133,6 +137,7 @@ func (l *link) connected(nc *nats.Conn, how string) {
 		return
 	}
 	l.up = true
+	l.lastErr = nil
 	l.live, l.lose = context.WithCancel(context.Background())
 	close(l.back)
 	l.mu.Unlock()

@@ -80,7 +80,7 @@ func (r *reader) statusLocked(m *nats.Msg, now time.Time) {
 	}
 	r.pull.open = false
 	switch {
-	case status == "408": // expired, or 404: nothing there
+	case status == "408" || status == "404": // expired, or nothing there
 		if r.pull.got == 0 {
 			r.waiting.idle++
 			wake(r.check)
@@ -150,9 +150,12 @@ func (r *reader) watch(now time.Time) time.Duration {
 	if p := &r.pull; p.open {
 		silent := now.Sub(p.heard) > 2*r.q.tune.heartbeat+r.q.tune.heartbeat/2
 		if silent || now.After(p.expires.Add(2*r.q.tune.heartbeat)) {
-			r.link.log.Warn("queue: a pull has stalled and is made anew", "stream", r.stream, "consumer", r.consumer,
-				"silent_for", now.Sub(p.heard).Round(time.Millisecond), "received", p.got, "of", p.batch)
+			if r.waiting.errors == 0 {
+				r.link.log.Warn("queue: a pull has stalled and is made anew", "stream", r.stream, "consumer", r.consumer,
+					"silent_for", now.Sub(p.heard).Round(time.Millisecond), "received", p.got, "of", p.batch)
+			}
 			p.open = false
+			r.backOffLocked(now)
 		}
 	}
 	r.pullLocked(now)
