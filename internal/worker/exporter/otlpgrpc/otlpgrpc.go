@@ -67,7 +67,6 @@ func New(cfg Config) (*Exporter, error) {
 		// Bodies are large and answers small.
 		grpc.WithWriteBufferSize(128 << 10),
 		grpc.WithReadBufferSize(16 << 10),
-		grpc.WithSharedWriteBuffer(true),
 	}
 	if cfg.Compression != codec.None {
 		opts = append(opts, grpcwire.ShipCompressor(cfg.Compression))
