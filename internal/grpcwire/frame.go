@@ -27,7 +27,7 @@ type Frame struct {
 	KeepCompressed bool
 	// Limit is the most bytes the message may have when decompressed as it is
 	// received; 0 means DefaultLimit. The limit on the wire is gRPC's
-	// MaxRecvMsgSize.
+	// MaxRecvMsgSize, less 17 bytes of mark for a compressed message.
 	Limit int
 	// Pool is where buffers for decompressed data come from; nil means
 	// mem.DefaultBufferPool.

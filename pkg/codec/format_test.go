@@ -57,7 +57,7 @@ func everyFormat(t testing.TB, in []byte) map[string][]byte {
 var skippable = []byte("\x5a\x2a\x4d\x18\x05\x00\x00\x00hello")
 
 func TestDecodesWhatOthersWrite(t *testing.T) {
-	for _, in := range [][]byte{payload(300<<10, 6), payload(1<<10, 7), make([]byte, 600<<10), noise(70<<10, 8), nil} {
+	for _, in := range [][]byte{payload(200<<10, 6), payload(1<<10, 7), make([]byte, 600<<10), noise(70<<10, 8), nil} {
 		for name, enc := range everyFormat(t, in) {
 			codecName, _, _ := bytes.Cut([]byte(name), []byte(" "))
 			for _, dst := range [][]byte{nil, make([]byte, 0, len(in)+1<<10)} {
@@ -71,7 +71,7 @@ func TestDecodesWhatOthersWrite(t *testing.T) {
 }
 
 func TestOthersDecodeWhatWeWrite(t *testing.T) {
-	in := payload(300<<10, 9)
+	in := payload(100<<10, 9)
 	f := func(name string, open func(io.Reader) (io.Reader, error)) {
 		t.Helper()
 		for level := 0; level <= levels[name]; level++ {

@@ -28,7 +28,7 @@ func TestManyGoroutinesKeepTheirOwnData(t *testing.T) {
 			errs <- func() error {
 				var enc, dec []byte
 				for round := range rounds {
-					src := payload(1<<10+g*1500, uint64(g*1000+round))
+					src := payload(1<<10+g*700, uint64(g*1000+round))
 					want := Checksum(src)
 					for name, list := range encoders {
 						var err error
