@@ -13,7 +13,7 @@ import (
 // unchanged, what lies behind that length is undefined. Several gzip members or
 // zstd frames in a row are decoded as one.
 //
-// With room in dst (see DeclaredSize) nothing is allocated by none, s2, snappy
+// With MaxDecodedLen of room in dst nothing is allocated by none, s2, snappy
 // and zstd. It keeps neither slice, they must not overlap, and it is safe for
 // concurrent use.
 func Decode(dst []byte, name string, src []byte, limit int) ([]byte, error) {
