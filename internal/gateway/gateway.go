@@ -85,7 +85,7 @@ func InFlightBytes(read func() int64) prometheus.Collector {
 
 func (g *Gateway) listen(ctx context.Context, o Options) (err error) {
 	if c := o.Config.GRPC; c.Listen != "" {
-		t, err := c.TLS.Config(o.Logger)
+		t, err := c.TLS.Config(o.Logger, "h2")
 		if err != nil {
 			return fmt.Errorf("gateway.grpc.tls: %w", err)
 		}
@@ -108,6 +108,7 @@ func (g *Gateway) listen(ctx context.Context, o Options) (err error) {
 // stop ends both servers at the same time; what they have taken is answered.
 func (g *Gateway) stop(ctx context.Context) error {
 	g.intake.Drain()
+	defer g.intake.Close()
 	var group errgroup.Group
 	if g.grpc != nil {
 		group.Go(func() error { return g.grpc.Stop(ctx) })

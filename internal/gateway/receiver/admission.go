@@ -15,29 +15,52 @@ type admission struct {
 	used  atomic.Int64
 }
 
-// take adds n bytes to a request's claim, or refuses.
+// take adds n bytes to the budget in use, or refuses and changes nothing, so
+// that a request that does not fit is no reason to refuse a smaller one.
 func (a *admission) take(n int) *otlp.Refusal {
-	if used := a.used.Add(int64(n)); used > a.limit {
-		a.used.Add(-int64(n))
-		return otlp.Refuse(otlp.ReasonOverloaded, nil,
-			"%d bytes of requests are in flight and %d more would pass gateway.limits.max_in_flight_bytes of %d", used-int64(n), n, a.limit).
-			WithRetryAfter(jitter(time.Second))
+	for {
+		used := a.used.Load()
+		if used+int64(n) > a.limit {
+			return a.overloaded(used, n)
+		}
+		if a.used.CompareAndSwap(used, used+int64(n)) {
+			return nil
+		}
+	}
+}
+
+// full refuses when there is no room for anything.
+func (a *admission) full() *otlp.Refusal {
+	if used := a.used.Load(); used >= a.limit {
+		return a.overloaded(used, 1)
 	}
 	return nil
 }
 
+func (a *admission) overloaded(used int64, n int) *otlp.Refusal {
+	return otlp.Refuse(otlp.ReasonOverloaded, nil,
+		"%d bytes of requests are in flight and %d more would pass gateway.limits.max_in_flight_bytes of %d", used, n, a.limit).
+		WithRetryAfter(jitter(retryOverloaded))
+}
+
 func (a *admission) give(n int) { a.used.Add(-int64(n)) }
 
-// claim is what one request holds of the budget.
+// claim is what one request holds of the budget. It belongs to the goroutine of
+// the request.
 type claim struct {
 	a    *admission
 	held int
 }
 
-// grow makes the claim at least n bytes.
+// grow makes the claim at least n bytes. A request that needs more than the
+// whole budget is too large: it would be no better to send it again.
 func (c *claim) grow(n int) *otlp.Refusal {
 	if n <= c.held {
 		return nil
+	}
+	if int64(n) > c.a.limit {
+		return otlp.Refuse(otlp.ReasonTooLarge, nil,
+			"to take this request %d bytes of memory are needed and gateway.limits.max_in_flight_bytes is %d: send smaller batches", n, c.a.limit)
 	}
 	if r := c.a.take(n - c.held); r != nil {
 		return r

@@ -3,27 +3,31 @@ package receiver
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"os"
 
-	"google.golang.org/grpc/mem"
-
+	"github.com/penstock-otel/penstock/internal/grpcwire"
 	"github.com/penstock-otel/penstock/internal/otlp"
-	"github.com/penstock-otel/penstock/pkg/codec"
 )
 
-// firstRead is how much of a body is believed of its declared length: a client
-// that declares much and sends little holds this much.
-const firstRead = 1 << 20
+// Sizes of the first buffer of a body.
+const (
+	// firstRead is how much is believed of a declared length: a client that
+	// declares much and sends little holds this much.
+	firstRead = 1 << 20
+	// unknownRead is for a body without a declared length.
+	unknownRead = 32 << 10
+)
 
-// inflation is the first guess of how much a body grows by decompression.
-const inflation = 8
-
-// body is a request body in pooled buffers, charged to its claim.
+// body is a buffer from the pool that holds a request body. It has one owner,
+// and what is read from it must not be used after free.
 type body struct {
-	pool mem.BufferPool
+	pool *grpcwire.MeteredPool
 	buf  *[]byte
 }
 
+// free gives the buffer back; it may be called again.
 func (b *body) free() {
 	if b.buf != nil {
 		b.pool.Put(b.buf)
@@ -31,7 +35,7 @@ func (b *body) free() {
 	}
 }
 
-// grow replaces the buffer by one of at least n bytes, keeping the first used.
+// grow replaces the buffer by one of n bytes, keeping the first used.
 func (b *body) grow(n, used int) {
 	next := b.pool.Get(n)
 	if b.buf != nil {
@@ -41,17 +45,19 @@ func (b *body) grow(n, used int) {
 	b.buf = next
 }
 
-// readBody reads all of a body of at most limit bytes. The result lives in b.
+// readBody reads all of a body of at most limit bytes. The result lives in b,
+// and is charged to c before there is memory for it.
 func readBody(r *http.Request, b *body, c *claim, limit int) ([]byte, *otlp.Refusal) {
 	if r.ContentLength > int64(limit) {
 		return nil, tooLarge(limit, "the body")
 	}
-	size := 32 << 10
+	size := unknownRead
 	if r.ContentLength >= 0 {
-		size = int(min(r.ContentLength, firstRead)) + 1 // one more, to see the end without growing
+		size = int(min(r.ContentLength+1, firstRead)) // one more, to see the end without growing
 	}
 	used := 0
 	for {
+		size = min(size, limit+1)
 		if refusal := c.grow(size); refusal != nil {
 			return nil, refusal
 		}
@@ -60,42 +66,31 @@ func readBody(r *http.Request, b *body, c *claim, limit int) ([]byte, *otlp.Refu
 			n, err := r.Body.Read((*b.buf)[used:size])
 			used += n
 			switch {
-			case errors.Is(err, io.EOF):
+			case err == io.EOF && used <= limit:
 				return (*b.buf)[:used], nil
-			case err != nil:
-				return nil, otlp.Refuse(otlp.ReasonMalformed, err, "the body ended after %d bytes: %v", used, err)
+			case err != nil && err != io.EOF:
+				return nil, unread(r, used, err)
+			case used > limit:
+				return nil, tooLarge(limit, "the body")
 			}
 		}
-		if used > limit {
-			return nil, tooLarge(limit, "the body")
-		}
-		size = min(2*size, limit+1)
+		size *= 2
 	}
 }
 
-// inflate decompresses src of the encoding into b, charged to c beside the
-// bytes that c already holds.
-func inflate(encoding string, src []byte, b *body, c *claim, limit int) ([]byte, *otlp.Refusal) {
-	base := c.held
-	for room := min(limit, max(inflation*len(src), 64<<10)); ; room = min(limit, 4*room) {
-		if refusal := c.grow(base + room); refusal != nil {
-			return nil, refusal
-		}
-		b.grow(room, 0)
-		out, err := codec.Decode((*b.buf)[:0], encoding, src, room)
-		switch {
-		case err == nil:
-			if len(out) > 0 && &out[0] != &(*b.buf)[0] { // the codec needed a buffer of its own
-				b.free()
-				b.buf = &out
-			}
-			return out, nil
-		case !errors.Is(err, codec.ErrTooLarge):
-			return nil, otlp.Refuse(otlp.ReasonMalformed, err, "the body is not valid %s: %v", encoding, err)
-		case room >= limit:
-			return nil, tooLarge(limit, "the body after decompression")
-		}
+// unread is the answer to a body that ended early. Only a client at fault gets
+// one that is final: a slow or cut connection may be better the next time.
+func unread(r *http.Request, used int, err error) *otlp.Refusal {
+	var cut net.Error
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return otlp.Refuse(otlp.ReasonDeadlineExceeded, err, "of the body %d bytes arrived within gateway.http.read_timeout", used)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &cut):
+		return otlp.Refuse(otlp.ReasonCanceled, err, "the connection ended after %d bytes of the body", used)
+	case r.Context().Err() != nil:
+		return otlp.AsRefusal(r.Context().Err())
 	}
+	return otlp.Refuse(otlp.ReasonMalformed, err, "the body cannot be read after %d bytes: %v", used, err)
 }
 
 func tooLarge(limit int, what string) *otlp.Refusal {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,7 +17,6 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
-	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/grpcwire"
 	"github.com/penstock-otel/penstock/internal/otlp"
 )
@@ -27,59 +28,63 @@ const (
 	connWindow   = 2 << 20
 )
 
-// GRPCConfig of the OTLP/gRPC listener.
-type GRPCConfig struct {
-	Listen               string           `yaml:"listen" help:"Address of the OTLP/gRPC listener. Empty: none."`
-	TLS                  config.TLSServer `yaml:"tls"`
-	MaxConcurrentStreams int              `yaml:"max_concurrent_streams" help:"Calls at a time on one connection."`
-	MaxConnectionAge     config.Duration  `yaml:"max_connection_age" help:"A connection is asked to reconnect after this time, so that clients spread over gateways. 0s: never."`
-}
-
-// DefaultGRPC listens on loopback.
-func DefaultGRPC() GRPCConfig {
-	return GRPCConfig{Listen: "127.0.0.1:4317", MaxConcurrentStreams: 250, MaxConnectionAge: config.Duration(10 * time.Minute)}
-}
-
-// Validate answers in the user's keys.
-func (c GRPCConfig) Validate() error {
-	if c.MaxConcurrentStreams < 1 || c.MaxConcurrentStreams > 10000 {
-		return fmt.Errorf("max_concurrent_streams is %d: want 1 to 10000", c.MaxConcurrentStreams)
-	}
-	if c.MaxConnectionAge < 0 {
-		return fmt.Errorf("max_connection_age is %s: want 0s or more", c.MaxConnectionAge)
-	}
-	return nil
-}
+// Bounds on connections, for peers that are slow or gone.
+const (
+	handshakeTimeout = 20 * time.Second
+	pingAfter        = time.Minute // of silence
+	pingTimeout      = 20 * time.Second
+	maxHeaderBytes   = 64 << 10
+	// gatePatience is how long connections wait for half-received messages of
+	// others before these are ended.
+	gatePatience = 5 * time.Second
+)
 
 // GRPC is the OTLP/gRPC server.
 type GRPC struct {
-	intake *Intake
-	server *grpc.Server
-	health *health.Server
-	pool   *grpcwire.MeteredPool
-	listen net.Listener
+	intake    *Intake
+	server    *grpc.Server
+	health    *health.Server
+	pool      *grpcwire.MeteredPool
+	receiving receiving
+	listen    net.Listener
+
+	relieving sync.Mutex // held by the one that relieves
+	relieved  time.Time  // relieving
 }
 
 // NewGRPC listens at once, so that a taken port is an error at the start.
 func NewGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Config) (*GRPC, error) {
+	return newGRPC(ctx, c, in, tlsConfig, gatePatience)
+}
+
+func newGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Config, patience time.Duration) (*GRPC, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen for OTLP/gRPC on gateway.grpc.listen: %w", err)
 	}
-	g := &GRPC{intake: in, pool: grpcwire.NewMeteredPool(0), health: health.NewServer()}
-	g.listen = &gate{Listener: l, inUse: g.pool.InUse, limit: int64(in.limits.MaxInFlightBytes) * 2,
-		patience: 5 * time.Second, closed: in.metrics.pressureClosed.Inc}
+	g := &GRPC{intake: in, pool: grpcwire.NewMeteredPool(in.maxIdle()), health: health.NewServer(),
+		receiving: receiving{timeout: time.Duration(c.ReadTimeout)}}
+	g.listen = &gate{
+		Listener: in.capped(l, transportGRPC),
+		inUse:    g.pool.InUse, limit: 2 * int64(in.limits.MaxInFlightBytes), patience: patience,
+		relieve: func() { g.relieve(patience) }, waited: in.metrics.gateWaits.Inc,
+	}
 	options := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(grpcwire.Codec{}),
+		grpc.UnknownServiceHandler(g.unknown),
+		grpc.InTapHandle(g.receiving.tap),
 		grpc.MaxRecvMsgSize(int(in.limits.MaxRequestBytes)),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(uint32(c.MaxConcurrentStreams)),
+		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
 		grpc.ReadBufferSize(64 << 10),
 		grpc.WriteBufferSize(4 << 10),
 		grpc.SharedWriteBuffer(true),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: time.Duration(c.MaxConnectionAge), MaxConnectionAgeGrace: time.Minute}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout,
+			MaxConnectionAge: time.Duration(c.MaxConnectionAge), MaxConnectionAgeGrace: time.Minute}),
 		experimental.BufferPool(g.pool),
 	}
 	if tlsConfig != nil {
@@ -88,7 +93,9 @@ func NewGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Confi
 	g.server = grpc.NewServer(options...)
 	healthpb.RegisterHealthServer(g.server, g.health)
 	for _, s := range otlp.Signals {
-		g.server.RegisterService(grpcwire.ServiceDesc(s, g.export), nil)
+		d := grpcwire.ServiceDesc(s, g.export)
+		g.server.RegisterService(d, nil)
+		g.health.SetServingStatus(d.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	}
 	return g, nil
 }
@@ -97,7 +104,12 @@ func NewGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Confi
 func (g *GRPC) Addr() net.Addr { return g.listen.Addr() }
 
 // Serve answers until Stop.
-func (g *GRPC) Serve() error { return g.server.Serve(g.listen) }
+func (g *GRPC) Serve() error {
+	if err := g.server.Serve(g.listen); !errors.Is(err, grpc.ErrServerStopped) {
+		return err
+	}
+	return nil // stopped before it began
+}
 
 // Stop ends taking and waits for calls in flight, until ctx ends; then it cuts
 // what is left.
@@ -110,12 +122,47 @@ func (g *GRPC) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		return nil
+		return closeListener(g.listen)
 	case <-ctx.Done():
 		g.server.Stop()
 		<-done
-		return errors.New("OTLP/gRPC calls were cut before their answer: their clients will send again")
+		return errors.Join(errors.New("OTLP/gRPC calls were cut before their answer: their clients will send again"), closeListener(g.listen))
 	}
+}
+
+// closeListener is for a server that was never served: it does not know its
+// listener.
+func closeListener(l net.Listener) error {
+	if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// relieve ends the calls that wait for the rest of their messages while these
+// fill the buffers. Of a call that ended gRPC may drop what it had not read,
+// which counts until it is collected. Every connection that waits calls it, one
+// in a patience is enough.
+func (g *GRPC) relieve(patience time.Duration) {
+	if !g.relieving.TryLock() {
+		return
+	}
+	defer g.relieving.Unlock()
+	if time.Since(g.relieved) < patience/2 {
+		return
+	}
+	g.receiving.end(patience, errPressure)
+	runtime.GC()
+	g.relieved = time.Now()
+}
+
+// unknown answers calls of methods that are not OTLP's, or not of a signal that
+// is taken.
+func (g *GRPC) unknown(_ any, stream grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(stream)
+	r := otlp.Refuse(otlp.ReasonNotFound, nil, "no method %s: this is OTLP 1.11, Export of traces, metrics and logs", method)
+	g.intake.metrics.unknown(transportGRPC, r.Reason)
+	return r
 }
 
 // export is one call of a signal's Export.
@@ -125,7 +172,10 @@ func (g *GRPC) export(ctx context.Context, s otlp.Signal, recv func(*grpcwire.Fr
 		return nil, in.refused(s, transportGRPC, 0, r)
 	}
 	frame := grpcwire.Frame{KeepCompressed: true, Pool: g.pool}
-	if err := recv(&frame); err != nil {
+	received := g.receiving.begin(ctx)
+	err := recv(&frame)
+	received()
+	if err != nil {
 		return nil, in.refused(s, transportGRPC, 0, receiveRefusal(ctx, err, int(in.limits.MaxRequestBytes)))
 	}
 	held := claim{a: &in.admission}
@@ -151,17 +201,10 @@ func (g *GRPC) unpack(ctx context.Context, f *grpcwire.Frame, held *claim) *otlp
 	if r := held.grow(packed); r != nil || f.Encoding == "" {
 		return r
 	}
-	declared := f.DeclaredLen()
-	if declared > limit {
-		return tooLarge(limit, "the message after decompression")
-	}
-	room := declared
-	if declared < 0 {
-		room = min(limit, max(inflation*packed, 64<<10))
-	}
-	for ; ; room = min(limit, 4*room) {
-		if r := held.grow(packed + room); r != nil {
-			return r
+	room, r := firstRoom(f.DeclaredLen(), packed, limit, "the message")
+	for r == nil {
+		if r = held.grow(packed + room); r != nil {
+			break
 		}
 		err := f.Decompress(room)
 		if err == nil {
@@ -171,21 +214,22 @@ func (g *GRPC) unpack(ctx context.Context, f *grpcwire.Frame, held *claim) *otlp
 		if _, large, _ := grpcwire.ReceiveProblem(err); !large || room >= limit {
 			return receiveRefusal(ctx, err, limit)
 		}
+		room = nextRoom(room, limit)
 	}
+	return r
 }
 
-// receiveRefusal is the answer when gRPC could not hand the message over.
+// receiveRefusal is the answer to a message that did not arrive, or cannot be
+// decompressed.
 func receiveRefusal(ctx context.Context, err error, limit int) *otlp.Refusal {
-	malformed, tooLarge, encoding := grpcwire.ReceiveProblem(err)
+	malformed, large, encoding := grpcwire.ReceiveProblem(err)
 	switch {
-	case malformed:
-		return otlp.Refuse(otlp.ReasonMalformed, err, "the message could not be received: %v", err)
-	case tooLarge:
-		return otlp.Refuse(otlp.ReasonTooLarge, err, "the message is larger than the limit of %d bytes, compressed or not: send smaller batches", limit)
+	case large:
+		return tooLarge(limit, "the message, compressed or not,")
 	case encoding:
 		return otlp.Refuse(otlp.ReasonUnsupportedEncoding, err, "%v; use gzip, zstd, snappy or none", err)
-	case ctx.Err() != nil:
-		return otlp.AsRefusal(ctx.Err())
+	case !malformed && ctx.Err() != nil:
+		return gone(ctx)
 	}
 	return otlp.Refuse(otlp.ReasonMalformed, err, "the message could not be received: %v", err)
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/gateway/committer"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/pkg/queue"
@@ -14,6 +16,7 @@ import (
 
 // Waits that refused clients are told, spread by jitter.
 const (
+	retryOverloaded  = time.Second // requests in flight are confirmed within it
 	retryUnavailable = 2 * time.Second
 	retryFull        = 15 * time.Second // a full queue drains in seconds at best
 	retryStopping    = time.Second      // a balancer has moved the client by then
@@ -31,16 +34,24 @@ type Intake struct {
 	admission admission
 	metrics   *Metrics
 	log       *slog.Logger
+	said      *app.Repeat // of refusals that an operator should know of
 	draining  atomic.Bool
 }
 
+// sayEvery is the interval between two lines about the same reason of refusal.
+const sayEvery = 30 * time.Second
+
 // NewIntake makes the intake of one gateway.
 func NewIntake(l Limits, c Committer, m *Metrics, log *slog.Logger) *Intake {
-	return &Intake{limits: l, commit: c, admission: admission{limit: int64(l.MaxInFlightBytes)}, metrics: m, log: log}
+	return &Intake{limits: l, commit: c, admission: admission{limit: int64(l.MaxInFlightBytes)}, metrics: m, log: log, said: app.NewRepeat(log, sayEvery)}
 }
 
 // Drain makes every further request be refused as retryable.
 func (in *Intake) Drain() { in.draining.Store(true) }
+
+// Close says what of the log is still held back. Call it when both servers have
+// ended.
+func (in *Intake) Close() { in.said.Stop() }
 
 // InFlightBytes is the admission budget in use now.
 func (in *Intake) InFlightBytes() int64 { return in.admission.used.Load() }
@@ -50,7 +61,7 @@ func (in *Intake) admit() *otlp.Refusal {
 	if in.draining.Load() {
 		return otlp.Refuse(otlp.ReasonShuttingDown, nil, "this gateway is stopping").WithRetryAfter(jitter(retryStopping))
 	}
-	return nil
+	return in.admission.full()
 }
 
 // accept checks, counts and commits one request and waits for its
@@ -93,14 +104,26 @@ func (in *Intake) accept(ctx context.Context, transport string, s otlp.Signal, p
 	return result, nil
 }
 
-// refused counts a refusal and hands it on.
+// refused counts a refusal, logs it where an operator should know, and hands it
+// on.
 func (in *Intake) refused(s otlp.Signal, transport string, items int, r *otlp.Refusal) *otlp.Refusal {
 	in.metrics.refusal(s, transport, items, r.Reason)
-	in.log.Debug("request refused", "signal", s.String(), "transport", transport, "reason", string(r.Reason), "message", r.Message)
+	args := []any{"signal", s.String(), "transport", transport, "reason", string(r.Reason), "message", r.Message}
+	if r.Err != nil {
+		args = append(args, "error", r.Err)
+	}
+	switch r.Reason {
+	case otlp.ReasonInternal, otlp.ReasonQueueUnavailable, otlp.ReasonQueueFull, otlp.ReasonOverloaded:
+		in.said.Warn(string(r.Reason), "requests are refused", args...)
+	default: // of the client's making
+		in.log.Debug("request refused", args...)
+	}
 	return r
 }
 
-// answer is the refusal for a commit that failed.
+// answer is the refusal for a commit that failed. What the queue did wrong is
+// retryable, whatever it was: the data is sound, and a client that is told
+// otherwise drops it.
 func answer(ctx context.Context, err error) *otlp.Refusal {
 	switch {
 	case errors.Is(err, committer.ErrStopped):
@@ -108,11 +131,24 @@ func answer(ctx context.Context, err error) *otlp.Refusal {
 	case errors.Is(err, queue.ErrFull):
 		return otlp.Refuse(otlp.ReasonQueueFull, err, "%v", err).WithRetryAfter(jitter(retryFull))
 	case ctx.Err() != nil: // the client's own deadline or departure
-		return otlp.AsRefusal(ctx.Err())
+		return gone(ctx)
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrNotFound):
+		return otlp.Refuse(otlp.ReasonQueueUnavailable, err, "%v", err).WithRetryAfter(jitter(retryUnavailable))
 	case errors.Is(err, context.DeadlineExceeded):
 		return otlp.Refuse(otlp.ReasonQueueUnavailable, err, "the queue did not confirm within gateway.limits.commit_timeout").WithRetryAfter(jitter(retryUnavailable))
-	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrNotFound), errors.Is(err, context.Canceled):
-		return otlp.Refuse(otlp.ReasonQueueUnavailable, err, "%v", err).WithRetryAfter(jitter(retryUnavailable))
 	}
-	return otlp.AsRefusal(err)
+	var final *otlp.Refusal
+	if errors.As(err, &final) {
+		return final
+	}
+	return otlp.Refuse(otlp.ReasonQueueUnavailable, err, "the data could not be stored; the gateway's log says more").WithRetryAfter(jitter(retryUnavailable))
 }
+
+// capped bounds the connections of a listener.
+func (in *Intake) capped(l net.Listener, transport string) net.Listener {
+	return &capped{Listener: l, limit: int64(in.limits.MaxConnections), refused: in.metrics.connections.WithLabelValues(transport).Inc}
+}
+
+// maxIdle is how many bytes a server keeps in buffers that wait for their next
+// use.
+func (in *Intake) maxIdle() int64 { return min(int64(in.limits.MaxInFlightBytes), 64<<20) }

@@ -20,24 +20,30 @@ type Metrics struct {
 	seconds           *prometheus.HistogramVec
 	accepted, refused [otlp.NumSignals]*prometheus.CounterVec
 	repaired          prometheus.Counter
-	pressureClosed    prometheus.Counter
+	gateWaits         prometheus.Counter
+	connections       *prometheus.CounterVec // transport
 }
 
 // NewMetrics registers the metrics.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_requests_total",
-			Help: "Requests by outcome: accepted, empty, partial, or the reason of refusal."}, []string{"signal", "transport", "outcome"}),
+			Help: "Requests by outcome: accepted, empty, partial, or the reason of refusal. Requests for no known signal have the signal none."}, []string{"signal", "transport", "outcome"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_request_bytes_total",
 			Help: "Bytes of requests after decompression."}, []string{"signal", "transport"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "penstock_receiver_request_seconds",
 			Help: "Time from a received request to its answer.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15)}, []string{"transport"}),
 		repaired: prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_receiver_repaired_strings_total",
 			Help: "Strings that were not UTF-8 and had their bad bytes replaced."}),
-		pressureClosed: prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_receiver_pressure_closed_connections_total",
-			Help: "Connections closed because half-received requests held all of the memory budget."}),
+		gateWaits: prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_receiver_gate_waits_total",
+			Help: "Reads of OTLP/gRPC connections that waited because the buffers of half-received messages were full."}),
+		connections: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_refused_connections_total",
+			Help: "Connections closed at once because gateway.limits.max_connections were open."}, []string{"transport"}),
 	}
-	reg.MustRegister(m.requests, m.bytes, m.seconds, m.repaired, m.pressureClosed)
+	reg.MustRegister(m.requests, m.bytes, m.seconds, m.repaired, m.gateWaits, m.connections)
+	for _, t := range []string{transportGRPC, transportHTTP} {
+		m.connections.WithLabelValues(t)
+	}
 	for _, s := range otlp.Signals {
 		m.accepted[s] = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_accepted_" + s.Items() + "_total",
 			Help: "Items answered with success: durable in the queue."}, []string{"transport"})
@@ -50,6 +56,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}
 	}
 	return m
+}
+
+// unknown counts a request for no signal.
+func (m *Metrics) unknown(transport string, reason otlp.Reason) {
+	m.requests.WithLabelValues("none", transport, string(reason)).Inc()
 }
 
 func (m *Metrics) refusal(s otlp.Signal, transport string, items int, reason otlp.Reason) {

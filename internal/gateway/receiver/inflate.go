@@ -1,0 +1,61 @@
+package receiver
+
+import (
+	"errors"
+
+	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/pkg/codec"
+)
+
+// How much is reserved for decompressed data.
+const (
+	// usualRatio guesses the size where the data does not declare it.
+	usualRatio = 8
+	// boldRatio is how far a declared size is believed when it comes to memory;
+	// what is reserved of the budget is always all of it.
+	boldRatio = 32
+	// minRoom is the least that is reserved.
+	minRoom = 4 << 10
+)
+
+// firstRoom is how many bytes to reserve for data that packed bytes declare to
+// hold, or do not (-1). More than limit is refused.
+func firstRoom(declared, packed, limit int, what string) (int, *otlp.Refusal) {
+	if declared > limit {
+		return 0, tooLarge(limit, what+" after decompression")
+	}
+	if declared < 0 {
+		declared = usualRatio * packed
+	}
+	return min(limit, max(declared, minRoom)), nil
+}
+
+// nextRoom is for data that turned out to be more than room.
+func nextRoom(room, limit int) int { return min(limit, 4*room) }
+
+// inflate decompresses src, charged to c beside what c holds already. The
+// result lives in b, unless the codec needed other memory than b has.
+func inflate(encoding string, src []byte, b *body, c *claim, limit int) ([]byte, *otlp.Refusal) {
+	base := c.held
+	room, refusal := firstRoom(codec.DeclaredSize(encoding, src), len(src), limit, "the body")
+	for refusal == nil {
+		if refusal = c.grow(base + room); refusal != nil {
+			break
+		}
+		b.grow(min(room, max(boldRatio*len(src), 64<<10)), 0)
+		out, err := codec.Decode((*b.buf)[:0], encoding, src, room)
+		switch {
+		case err == nil:
+			if cap(out) > 0 && &out[:1][0] != &(*b.buf)[:1][0] {
+				b.free() // out is another slice, which the collector frees
+			}
+			return out, nil
+		case !errors.Is(err, codec.ErrTooLarge):
+			refusal = otlp.Refuse(otlp.ReasonMalformed, err, "the body is not valid %s: %v", encoding, err)
+		case room >= limit:
+			refusal = tooLarge(limit, "the body after decompression")
+		}
+		room = nextRoom(room, limit)
+	}
+	return nil, refusal
+}
