@@ -22,6 +22,7 @@ func cutUnderLoad(t *testing.T, durability string) (missing uint64) {
 	up.Start()
 	load := harness.StartLoad(t, ledger, harness.LoadConfig{GRPC: up.GRPCAddr, HTTP: up.HTTPAddr, Pause: time.Millisecond, Patience: 3 * time.Second})
 	underLoad(t, ledger, 500)
+	ledger.Freeze()
 	disk.Cut()
 	up.Kill()
 	load.Stop()
@@ -35,8 +36,9 @@ func cutUnderLoad(t *testing.T, durability string) (missing uint64) {
 	}
 	missing, where := ledger.Missing(sink)
 	got, c := sink.Arrived(), ledger.Counts()
-	t.Logf("%s: power cut after %d acknowledged requests with %d items: %d items lost, %d arrived, %d of them again; %d ranges",
-		durability, c.Acked, c.AckedItems, missing, got.Items, got.Duplicates, len(where))
+	late, lateMissing := ledger.Late(sink)
+	t.Logf("%s: power cut after %d acknowledged requests with %d items: %d items lost %q, %d arrived, %d of them again; %d items acknowledged while the power went, %d of these lost",
+		durability, c.Acked, c.AckedItems, missing, where[:min(len(where), 3)], got.Items, got.Duplicates, late, lateMissing)
 	up.Terminate()
 	return missing
 }

@@ -25,7 +25,9 @@ var builds = struct {
 	made map[string]string
 }{made: map[string]string{}}
 
-// Binary builds the command and returns its path. With PENSTOCK_TEST_RACE=1
+// Binary builds the command and returns its path. What stands in the directory
+// PENSTOCK_TEST_BIN under the command's name is taken as it is, to test what was
+// built elsewhere. With PENSTOCK_TEST_RACE=1
 // Penstock's own are built with the race detector; with GOCOVERDIR set they
 // count coverage, which each process writes there at a graceful end.
 func Binary(t testing.TB, pkg string) string {
@@ -35,6 +37,14 @@ func Binary(t testing.TB, pkg string) string {
 	if path := builds.made[pkg]; path != "" {
 		return path
 	}
+	name := filepath.Base(strings.TrimSuffix(pkg, "/v2"))
+	if dir := os.Getenv("PENSTOCK_TEST_BIN"); dir != "" {
+		if path := filepath.Join(dir, name); exists(path) {
+			t.Logf("%s is %s", name, path)
+			builds.made[pkg] = path
+			return path
+		}
+	}
 	if builds.dir == "" {
 		dir, err := os.MkdirTemp("", "penstock-integration-bin")
 		if err != nil {
@@ -42,7 +52,7 @@ func Binary(t testing.TB, pkg string) string {
 		}
 		builds.dir = dir
 	}
-	path := filepath.Join(builds.dir, filepath.Base(strings.TrimSuffix(pkg, "/v2")))
+	path := filepath.Join(builds.dir, name)
 	args := []string{"build", "-o", path}
 	own := strings.HasPrefix(pkg, "github.com/penstock-otel/")
 	if own && os.Getenv("PENSTOCK_TEST_RACE") == "1" {
@@ -69,6 +79,11 @@ func Binary(t testing.TB, pkg string) string {
 	}
 	builds.made[pkg] = path
 	return path
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // RemoveBinaries deletes what Binary built. For TestMain.

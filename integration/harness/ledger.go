@@ -16,6 +16,8 @@ type Ledger struct {
 	mu      sync.Mutex // guards everything below
 	sources map[uint32]*account
 	counts  Counts
+	frozen  bool
+	late    [][3]uint64 // source and range of what was acknowledged after Freeze
 }
 
 // Counts are of requests but for the items.
@@ -58,6 +60,11 @@ func (l *Ledger) sent(source uint32, to uint64) {
 func (l *Ledger) acked(source uint32, from, to uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.frozen {
+		l.late = append(l.late, [3]uint64{uint64(source), from, to})
+		l.counts.Unknown++
+		return
+	}
 	a := l.account(source)
 	l.counts.Acked++
 	l.counts.AckedItems += to - from
@@ -81,6 +88,28 @@ func (l *Ledger) failed(code string, final, known bool) {
 	default:
 		l.counts.Unknown++
 	}
+}
+
+// Freeze is the moment at which the machine's power goes: a process that still
+// runs while its disk is dead may answer, and on a real machine nobody would
+// have heard it. Acknowledgements from now on count as of unknown outcome.
+func (l *Ledger) Freeze() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.frozen = true
+}
+
+// Late is how many items were acknowledged after Freeze, and how many of these
+// did not arrive.
+func (l *Ledger) Late(s *Sink) (items, missing uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.late {
+		n, _ := s.missing(uint32(r[0]), r[1], r[2])
+		items += r[2] - r[1]
+		missing += n
+	}
+	return items, missing
 }
 
 // Counts until now.
