@@ -135,10 +135,12 @@ func (q *Queue) pause(ctx context.Context, l *link, try int) bool {
 }
 
 // explainNoResponders tells a stream that is missing from a server that is not
-// ready: nobody listens on the subject in either case.
+// ready: nobody listens on the subject in either case. It must not hold up the
+// next try.
 func (q *Queue) explainNoResponders(ctx context.Context, stream string) error {
-	ctx, cancel := context.WithTimeout(ctx, q.cfg.PublishTimeout)
+	ctx, cancel := context.WithTimeout(ctx, min(time.Second, q.cfg.PublishTimeout))
 	defer cancel()
+	defer context.AfterFunc(q.control.alive(), cancel)()
 	if _, err := q.js.Stream(ctx, stream); errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
 	}

@@ -178,6 +178,9 @@ func (r *reader) inspect() (gone bool) {
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, r.q.cfg.PublishTimeout)
 	defer cancel()
+	// An answer that is lost with a connection must not hold up the next pull.
+	defer context.AfterFunc(r.q.control.alive(), cancel)()
+	defer context.AfterFunc(r.link.alive(), cancel)()
 	info, err := r.q.consumerInfo(ctx, r.stream, r.consumer)
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 
 // Options fit the suite to an implementation.
 type Options struct {
-	// AckWait of the consumers whose deliveries are meant to expire. 0: 750 ms.
+	// AckWait of the consumers whose deliveries are meant to expire. 0: 500 ms.
 	// Short makes the suite quick, too short makes deliveries expire that are
 	// meant to be settled in time.
 	AckWait time.Duration
@@ -36,7 +36,7 @@ type suite struct {
 // share one store: stream names are different in each test.
 func Run(t *testing.T, open func(t *testing.T) queue.Queue, o Options) {
 	if o.AckWait == 0 {
-		o.AckWait = 750 * time.Millisecond
+		o.AckWait = 500 * time.Millisecond
 	}
 	if o.Deadline == 0 {
 		o.Deadline = 20 * time.Second
@@ -64,7 +64,7 @@ var cases = []struct {
 }{
 	{"publish is confirmed and read back", (*suite).publishConfirmed},
 	{"same id is stored once", (*suite).dedup},
-	{"ids are remembered for the window only", (*suite).dedupWindow},
+	{"ids outlive their message within the window", (*suite).dedupWindow},
 	{"full stream refuses and keeps all it confirmed", (*suite).full},
 	{"publish resumes after purge", (*suite).resumeAfterPurge},
 	{"too large is refused", (*suite).tooLarge},
