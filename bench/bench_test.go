@@ -17,7 +17,44 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets the test binary be the sink and the generator that measure
+// starts, as the command's own binary is.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == "sink" || os.Args[1] == "generate") {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// TestMeasureOfPenstock is a whole measurement, short, of the real program.
+func TestMeasureOfPenstock(t *testing.T) {
+	var out, errs strings.Builder
+	dir := t.TempDir()
+	err := run(context.Background(), []string{"-scenarios", "traces", "-warmup", "300ms", "-duration", "1s", "-clients", "8",
+		"-durability", "process", "-dir", t.TempDir(), "-results", dir, "-set", "log.level=warn"}, &out, &errs)
+	http.DefaultClient.CloseIdleConnections()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, errs.String())
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("result files %q, error %v", files, err)
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal(b, &r); err != nil {
+		t.Fatal(err)
+	}
+	got := r.Results[0]
+	if got.Delivered <= 0 || got.Accepted <= 0 || got.CPUMicros <= 0 || got.PeakRSS <= 0 || got.RawBytes < 300 ||
+		got.Latency.Failed != 0 || got.Proof.Distinct != got.Latency.AckedItems || got.Proof.Duplicates != 0 {
+		t.Errorf("result %+v", got)
+	}
+}
 
 func startSink(t *testing.T, ids bool) (addr, stats string) {
 	t.Helper()
