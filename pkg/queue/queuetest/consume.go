@@ -2,7 +2,6 @@ package queuetest
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
