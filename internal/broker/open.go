@@ -23,6 +23,8 @@ type Server interface {
 	nats.InProcessConnProvider
 	// StoreBytes is what its streams may take together.
 	StoreBytes() int64
+	// LimitCaches bounds the memory of the streams that exist now.
+	LimitCaches() error
 }
 
 // Open connects to the queue: to server when it is given, else to c.URL. name

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,6 +48,8 @@ type base struct {
 	log   *slog.Logger
 	reg   *prometheus.Registry
 	admin *admin.Server
+	// server is the embedded queue, nil when it is elsewhere.
+	server broker.Server
 }
 
 // run is the life of a process: health first, then the role's start, then the
@@ -58,6 +61,7 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 	if p.Log == nil {
 		p.Log = os.Stderr
 	}
+	tuneCollector()
 	log, err := p.Settings.Log.Logger(p.Log)
 	if err != nil {
 		return err
@@ -72,6 +76,15 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 		}
 		return start(ctx, b)
 	})
+}
+
+// tuneCollector lets the heap grow by half of what lives, unless the operator
+// says otherwise by GOGC: nearly all of it are pooled buffers without pointers,
+// which cost the collector next to nothing. GOMEMLIMIT is the runtime's own.
+func tuneCollector() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
 }
 
 func (b *base) serveAdmin() error {
@@ -117,21 +130,33 @@ func (b *base) status(name string, section func(context.Context) any) {
 func (b *base) openQueue(ctx context.Context) (queue.Queue, topology.Plan, error) {
 	c := b.s.Queue
 	c.AllowUnverified = c.AllowUnverified || b.p.drains
-	var server broker.Server
 	if c.Embedded() && b.p.Server != nil {
 		var err error
-		if server, err = b.p.Server(ctx, b.app, c, app.Component(b.log, "nats")); err != nil {
+		if b.server, err = b.p.Server(ctx, b.app, c, app.Component(b.log, "nats")); err != nil {
 			return nil, topology.Plan{}, err
 		}
 		b.reg.MustRegister(newDisk(c.Dir))
 	}
-	q, err := broker.Open(ctx, c, server, "penstock-"+b.app.Name(), app.Component(b.log, "queue"))
+	q, err := broker.Open(ctx, c, b.server, "penstock-"+b.app.Name(), app.Component(b.log, "queue"))
 	if err != nil {
 		return nil, topology.Plan{}, err
 	}
 	b.app.OnStop("close the queue", 10*time.Second, func(context.Context) error { return q.Close() })
 	b.readiness("queue", q.Ready)
-	return q, b.s.Plan(c.Budget(server)), nil
+	return q, b.s.Plan(c.Budget(b.server)), nil
+}
+
+// makeStreams makes what the plan wants and is not there.
+func (b *base) makeStreams(ctx context.Context, q queue.Provisioner, plan topology.Plan) error {
+	if err := topology.Apply(ctx, q, plan); err != nil {
+		return fmt.Errorf("make streams and consumers: %w", err)
+	}
+	if b.server != nil {
+		if err := b.server.LimitCaches(); err != nil {
+			b.log.Warn("the queue will use more memory than it needs", "error", err)
+		}
+	}
+	return nil
 }
 
 // watch looks at the queue for metrics and status.
@@ -141,6 +166,3 @@ func (b *base) watch(q queue.Provisioner, plan topology.Plan) *queuewatch.Watch 
 	b.status("queue", func(context.Context) any { return w.View() })
 	return w
 }
-
-// fail names the role in an error of its start.
-func fail(what string, err error) error { return fmt.Errorf("%s: %w", what, err) }

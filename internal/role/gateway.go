@@ -20,8 +20,8 @@ func Gateway(ctx context.Context, p Process) error {
 			plan.Destinations = nil // those of the workers, which make their durables themselves
 			b.log.Info("no destination is configured here: telemetry is kept until a worker with destinations has drained it")
 		}
-		if err := topology.Apply(ctx, q, plan); err != nil {
-			return fail("make streams and consumers", err)
+		if err := b.makeStreams(ctx, q, plan); err != nil {
+			return err
 		}
 		b.watch(q, plan)
 		_, err = b.gateway(ctx, q, plan)

@@ -6,7 +6,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/penstock-otel/penstock/internal/queuewatch"
-	"github.com/penstock-otel/penstock/internal/topology"
 )
 
 // Running is what can be seen of a running Up.
@@ -27,8 +26,8 @@ func Up(ctx context.Context, p Process, started func(Running)) error {
 		if err != nil {
 			return err
 		}
-		if err := topology.Apply(ctx, q, plan); err != nil {
-			return fail("make streams and consumers", err)
+		if err := b.makeStreams(ctx, q, plan); err != nil {
+			return err
 		}
 		w := b.watch(q, plan)
 		if err := b.worker(q, plan); err != nil {

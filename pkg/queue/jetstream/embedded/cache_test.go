@@ -1,0 +1,83 @@
+package embedded
+
+import (
+	"context"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// TestCachesAreLimited fails on a nats-server whose private fields are others.
+func TestCachesAreLimited(t *testing.T) {
+	s, err := Start(t.Context(), Config{Dir: t.TempDir(), SyncAlways: true, MaxStoreBytes: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	conn, err := nats.Connect("", nats.InProcessServer(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"A", "B"} {
+		if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{name}, MaxBytes: 8 << 20}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "C", Subjects: []string{"C"}, Storage: jetstream.MemoryStorage}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]time.Duration{"A": cacheExpire, "B": cacheExpire}
+	if got := cachesOf(t, s); reflect.DeepEqual(got, want) {
+		t.Fatalf("the caches of new streams are limited already: %v; LimitCaches is not needed any more", got)
+	}
+	if err := s.LimitCaches(); err != nil {
+		t.Fatal(err)
+	}
+	if got := cachesOf(t, s); !reflect.DeepEqual(got, want) {
+		t.Fatalf("block caches expire after %v, want %v", got, want)
+	}
+	for range 100 { // the streams work on
+		if _, err := js.Publish(t.Context(), "A", make([]byte, 10<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// cachesOf reads what LimitCaches sets.
+func cachesOf(t *testing.T, s *Server) map[string]time.Duration {
+	t.Helper()
+	srv, err := s.server()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]time.Duration{}
+	jsa := private(reflect.ValueOf(srv.GlobalAccount()).Elem(), "js").Elem()
+	for it := private(jsa, "streams").MapRange(); it.Next(); {
+		if store := storeOf(it.Value().Elem()); store.IsValid() {
+			got[it.Key().String()] = private(store, "fcfg").Addr().Interface().(*server.FileStoreConfig).CacheExpire
+		}
+	}
+	return got
+}
+
+func TestLimitCachesSaysWhatItDidNotFind(t *testing.T) {
+	defer func() {
+		if r := recover(); r == nil {
+			t.Error("a field that does not exist was found")
+		}
+	}()
+	private(reflect.ValueOf(&struct{ a int }{}).Elem(), "b")
+}
