@@ -1,0 +1,84 @@
+package worker_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/penstock-otel/penstock/internal/config"
+	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/internal/worker"
+)
+
+func TestDefaultsAreValid(t *testing.T) {
+	if err := config.Validate(worker.DefaultConfig()); err != nil {
+		t.Error(err)
+	}
+	for _, d := range []worker.Destination{spoken("grpc", "a:1", "b:1"), spoken("http", "http://a"), spoken("debug"), spoken("file", "x")} {
+		if err := config.Validate(d); err != nil {
+			t.Errorf("%s: %v", d.Protocol, err)
+		}
+	}
+}
+
+func TestConfigIsRefusedInTheUsersWords(t *testing.T) {
+	f := func(want string, edit func(*worker.Config)) {
+		t.Helper()
+		c := worker.DefaultConfig()
+		edit(&c)
+		if err := config.Validate(c); err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+	f("pull_max_bytes: is 1KiB: want 1MiB to 48MiB, the client drops what passes 64MiB", func(c *worker.Config) { c.PullMaxBytes = 1 << 10 })
+	f("pull_max_bytes: is 64MiB: want 1MiB to 48MiB, the client drops what passes 64MiB", func(c *worker.Config) { c.PullMaxBytes = 64 << 20 })
+	f("drain_timeout: is 0s: want more than 0s", func(c *worker.Config) { c.DrainTimeout = 0 })
+	f("ack_wait: is 1ms: want at least 1s", func(c *worker.Config) { c.AckWait = 1e6 })
+	f("max_ack_pending: is 0: want at least 1", func(c *worker.Config) { c.MaxAckPending = 0 })
+}
+
+func TestDestinationIsRefusedInTheUsersWords(t *testing.T) {
+	f := func(want string, edit func(*worker.Destination)) {
+		t.Helper()
+		d := spoken("grpc", "localhost:4317")
+		edit(&d)
+		if err := config.Validate(d); err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+	names := "want 1 to 63 letters, digits, '-' or '_', it becomes part of consumer names"
+	f(`name: is "": `+names, func(d *worker.Destination) { d.Name = "" })
+	f(`name: is "a.b": `+names, func(d *worker.Destination) { d.Name = "a.b" })
+	f(`name: is "`+strings.Repeat("x", 64)+`": `+names, func(d *worker.Destination) { d.Name = strings.Repeat("x", 64) })
+	f(`protocol: is "soap": want grpc, http, debug or file`, func(d *worker.Destination) { d.Protocol = "soap" })
+	f("endpoints: is empty: protocol grpc needs one", func(d *worker.Destination) { d.Endpoints = nil })
+	f("endpoints[1]: is empty", func(d *worker.Destination) { d.Endpoints = []string{"a:1", " "} })
+	f("endpoints: has 2 entries: protocol file takes one", func(d *worker.Destination) { d.Protocol, d.Endpoints = "file", []string{"a", "b"} })
+	f(`compression: is "lzma": want none, gzip, zstd or snappy`, func(d *worker.Destination) { d.Compression = "lzma" })
+	f("compression: is snappy: protocol http takes none, gzip or zstd", func(d *worker.Destination) { d.Protocol, d.Compression = "http", "snappy" })
+	f(`signals[0]: is "profiles": want traces, metrics or logs`, func(d *worker.Destination) { d.Signals = []string{"profiles"} })
+	f("signals[1]: is logs a second time", func(d *worker.Destination) { d.Signals = []string{"logs", "logs"} })
+	f("timeout: is 0s: want more than 0s", func(d *worker.Destination) { d.Timeout = 0 })
+	f("max_in_flight: is 0: want at least 1", func(d *worker.Destination) { d.MaxInFlight = 0 })
+	f("max_in_flight_bytes: is 1KiB: want at least 1MiB", func(d *worker.Destination) { d.MaxInFlightBytes = 1 << 10 })
+	f("max_request_bytes: is 1B: want at least 1KiB", func(d *worker.Destination) { d.MaxRequestBytes = 1 })
+	f("retry.initial: is 0s: want more than 0s", func(d *worker.Destination) { d.Retry.Initial = 0 })
+	f("retry.max: is 1ns: want at least initial, which is 1s", func(d *worker.Destination) { d.Retry.Max = 1 })
+	f("pool.max_connections: is 51: want 1 to 50", func(d *worker.Destination) { d.Pool.MaxConnections = 51 })
+	f("pool.min_connections: is 5: want 0 to max_connections, which is 4", func(d *worker.Destination) { d.Pool.MinConnections = 5 })
+	f("pool.max_calls: is 0: want at least 1", func(d *worker.Destination) { d.Pool.MaxCalls = 0 })
+	f("pool.idle_ttl: is -1ns: want 0s or more", func(d *worker.Destination) { d.Pool.IdleTTL = -1 })
+	f("name: is \"\": "+names+"\ntimeout: is 0s: want more than 0s", func(d *worker.Destination) { d.Name, d.Timeout = "", 0 }) // all at once
+}
+
+func TestTakes(t *testing.T) {
+	f := func(want []otlp.Signal, signals ...string) {
+		t.Helper()
+		if got := (worker.Destination{Signals: signals}).Takes(); !slices.Equal(got, want) {
+			t.Errorf("%v takes %v, want %v", signals, got, want)
+		}
+	}
+	f([]otlp.Signal{otlp.Traces, otlp.Metrics, otlp.Logs})
+	f([]otlp.Signal{otlp.Traces, otlp.Logs}, "logs", "traces")
+	f([]otlp.Signal{otlp.Logs}, "logs", "logs")
+}
