@@ -74,7 +74,7 @@ func BenchmarkExport(b *testing.B) {
 				f.Free()
 				release()
 				return nil, nil
-			}, experimental.BufferPool(pool), grpc.SharedWriteBuffer(true))
+			}, experimental.BufferPool(pool))
 			var opts []grpc.DialOption
 			if encoding != "" {
 				opts = append(opts, ShipCompressor(encoding))

@@ -32,7 +32,7 @@ func TestManyCallsKeepTheirOwnData(t *testing.T) {
 		defer release()
 		f.Free()
 		return append([]byte(nil), b...), nil // an echo, which gRPC compresses as the request was
-	}, experimental.BufferPool(pool), grpc.SharedWriteBuffer(true))
+	}, experimental.BufferPool(pool))
 
 	names := []string{"gzip", "zstd", "snappy"}
 	shipping := map[string]*grpc.ClientConn{}

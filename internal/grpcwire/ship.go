@@ -18,7 +18,9 @@ import (
 func ShipCompressor(name string) grpc.DialOption {
 	// grpc.WithCompressor is the only way to set the flag without compressing. It
 	// is deprecated in favour of UseCompressor, and works in all of grpc 1.x.
-	return grpc.WithCompressor(shipper(name)) //nolint:staticcheck // see above
+	//
+	//lint:ignore SA1019 see above
+	return grpc.WithCompressor(shipper(name))
 }
 
 // shipper is a grpc.Compressor.

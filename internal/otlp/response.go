@@ -97,7 +97,7 @@ func ParseResponse(b []byte) (rejected int64, message string, err error) {
 		}
 		for g := range fields(f.value) { // repeated ones merge
 			switch g.tag {
-			case 1<<3 | 0:
+			case 1 << 3: // varint
 				v, _ := varint(g.value, 0, len(g.value))
 				rejected = int64(v)
 			case 2<<3 | 2:

@@ -55,11 +55,11 @@ func TestClock(t *testing.T) {
 		if r := publish(); r.Duplicate || r.Sequence != 2 {
 			t.Fatalf("receipt %+v", r)
 		}
-		time.Sleep(time.Minute - 1)
+		time.Sleep(time.Minute - time.Nanosecond)
 		if r := publish(); !r.Duplicate {
 			t.Fatalf("receipt %+v within the window", r)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if r := publish(); r.Duplicate {
 			t.Fatalf("receipt %+v after the window", r)
 		}

@@ -163,6 +163,9 @@ func (s *Server) Restart(ctx context.Context) error {
 	s.mu.Lock()
 	s.srv = srv
 	s.mu.Unlock()
+	if err := limitCaches(srv, cacheExpire); err != nil {
+		s.cfg.Logger.Warn("the block caches of the restarted server are not limited", "error", err)
+	}
 	return nil
 }
 
