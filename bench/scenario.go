@@ -5,8 +5,6 @@ package main
 import (
 	"fmt"
 	"strings"
-
-	"github.com/penstock-otel/penstock/internal/otlp"
 )
 
 // scenario is one kind of load.
@@ -19,14 +17,6 @@ type scenario struct {
 	// IDs: arrival is proven by the identity of each item, which for metric
 	// points would change their shape.
 	IDs bool `json:"proven_by_identity"`
-}
-
-func (s scenario) signal() otlp.Signal {
-	sig, err := otlp.ParseSignal(s.Signal)
-	if err != nil {
-		panic(err) // from the table below
-	}
-	return sig
 }
 
 var scenarios = []scenario{

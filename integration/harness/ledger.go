@@ -90,9 +90,11 @@ func (l *Ledger) failed(code string, final, known bool) {
 	}
 }
 
-// Freeze is the moment at which the machine's power goes: a process that still
-// runs while its disk is dead may answer, and on a real machine nobody would
-// have heard it. Acknowledgements from now on count as of unknown outcome.
+// Freeze is the moment at which the machine's power goes. Here the processes run
+// on over a dead disk, and syncs that are under way then return success without
+// having done their work (ext4's shutdown does that: 96 times of 314, tried
+// with nothing but files). On a real machine nobody would have heard the answers
+// that follow: acknowledgements from now on count as of unknown outcome.
 func (l *Ledger) Freeze() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
