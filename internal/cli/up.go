@@ -42,7 +42,7 @@ func up() *cobra.Command {
 		return role.Up(cmd.Context(), p, func(r role.Running) {
 			announce(l, s, r)
 			r.Go("live line", func(ctx context.Context) error {
-				l.run(ctx, progress(r))
+				l.run(ctx, progress(ctx, r))
 				return nil
 			})
 			if *demo {
@@ -83,7 +83,7 @@ func announce(w io.Writer, s *settings.Settings, r role.Running) {
 }
 
 // progress is the text of the live line: totals, and rates since the last call.
-func progress(r role.Running) func() string {
+func progress(ctx context.Context, r role.Running) func() string {
 	var before struct {
 		at                 time.Time
 		accepted, exported float64
@@ -107,7 +107,7 @@ func progress(r role.Running) func() string {
 		}
 		before.at, before.accepted, before.exported = now, accepted, exported
 		var messages, bytes float64
-		view := r.Watch.View()
+		view := r.Watch.Look(ctx) // a person looks: fresher than the gauges
 		for _, lag := range view.Lags {
 			messages += float64(lag.Pending) + float64(lag.InFlight)
 		}
