@@ -50,12 +50,12 @@ var (
 )
 
 var instruments = []instrument{
-	{name: "system.cpu.utilization", unit: "1", text: "Share of time the processor was busy", kind: gauge, mid: 0.35,
+	{name: "system.cpu.utilization", unit: "1", text: "Share of time the processor was busy", kind: gauge, mid: 0.2,
 		series: with(cpus, attr{"cpu.mode", "user"})},
 	{name: "system.cpu.time", unit: "s", text: "Time by processor and mode", kind: sum, counter: true, mid: 0.4,
 		series: slices.Concat(with(cpus, attr{"cpu.mode", "user"}), with(cpus, attr{"cpu.mode", "system"}),
 			with(cpus, attr{"cpu.mode", "idle"}), with(cpus, attr{"cpu.mode", "iowait"}))},
-	{name: "system.memory.utilization", unit: "1", text: "Share of memory in use", kind: gauge, mid: 0.6,
+	{name: "system.memory.utilization", unit: "1", text: "Share of memory in use", kind: gauge, mid: 0.3,
 		series: each("system.memory.state", "used", "cached", "free")},
 	{name: "system.memory.usage", unit: "By", text: "Memory by state", kind: sum, ints: true, mid: 3 << 30,
 		series: each("system.memory.state", "used", "cached", "free", "buffers")},
@@ -99,8 +99,9 @@ type point struct {
 	ints        bool
 	counter     bool
 	mid         float64
-	count, sum  int32 // histogram
-	buckets     int32 // the first of len(bounds)+1
+	series      uint64 // the number of the series within its pod
+	count, sum  int32  // histogram
+	buckets     int32  // the first of len(bounds)+1
 }
 
 var (
@@ -110,6 +111,7 @@ var (
 
 func newMetrics(ids bool) []metric {
 	var out []metric
+	var series uint64
 	for _, in := range instruments {
 		m := metric{tag: byte(in.kind)<<3 | 2}
 		m.head = appendString(m.head, 1, in.name)
@@ -127,6 +129,8 @@ func newMetrics(ids bool) []metric {
 			}
 			p := newPoint(in, attrs)
 			p.mid = in.mid * (1 + float64(i)/8)
+			p.series = series
+			series++
 			if ids {
 				p.id = int32(len(p.b) - 8) // the value ends the last attribute
 			}

@@ -48,7 +48,7 @@ func (g *Generator) appendMetrics(dst []byte, n int, now uint64) []byte {
 			n -= take
 			g.metrics.advance(take, all)
 		}
-		dst = g.appendPod(dst, &pool()[pod], runs, now)
+		dst = g.appendPod(dst, pod, runs, now)
 	}
 	return dst
 }
@@ -68,7 +68,10 @@ func (c *cursor) advance(n int, all []metric) {
 // meter is field 1 of ScopeMetrics.
 var meter = appendBytes(nil, 1, appendString(appendString(nil, 1, "shop/telemetry"), 2, "2.4.0"))
 
-func (g *Generator) appendPod(dst []byte, src *source, runs []run, now uint64) []byte {
+func (g *Generator) appendPod(dst []byte, pod int, runs []run, now uint64) []byte {
+	src := &pool()[pod]
+	// What tells the series of this pod and source from those of others.
+	self := uint64(g.shape.Source)<<32 | uint64(pod)<<16
 	inner := len(meter)
 	for _, u := range runs {
 		data := u.size()
@@ -92,7 +95,7 @@ func (g *Generator) appendPod(dst []byte, src *source, runs []run, now uint64) [
 			p := &u.m.points[u.from+i]
 			at := len(dst)
 			dst = append(dst, p.b...)
-			g.patchPoint(dst[at:], p, now)
+			g.patchPoint(dst[at:], p, scramble(self|p.series), now)
 		}
 		dst = append(dst, u.m.tail...)
 	}
@@ -100,28 +103,30 @@ func (g *Generator) appendPod(dst []byte, src *source, runs []run, now uint64) [
 }
 
 // patchPoint gives a copied point its time, identity and value. Cumulative
-// series grow with time alone, so they never go back while now does not.
-func (g *Generator) patchPoint(b []byte, p *point, now uint64) {
+// series grow with time, each at a pace of its own that series stands for, so
+// they never go back while now does not.
+func (g *Generator) patchPoint(b []byte, p *point, series, now uint64) {
 	if p.id != 0 {
 		putID(b, p.id, scramble(ID(g.shape.Source, g.next)))
 	}
 	g.next++
 	put64(b, p.start, g.first)
 	put64(b, p.time, now)
+	pace := p.mid * (0.5 + float64(series>>11)/(1<<53))
 	age := float64(now-g.first) / float64(time.Second)
 	switch {
 	case p.buckets != 0:
-		patchHistogram(b, p, age)
+		patchHistogram(b, p, pace*age)
 		return
 	case p.counter:
-		age *= p.mid
+		pace *= age
 	default:
-		age = p.mid * (0.8 + 0.4*float64(g.r.next()>>40)/(1<<24))
+		pace *= 0.8 + 0.4*float64(g.r.next()>>11)/(1<<53)
 	}
 	if p.ints {
-		put64(b, p.value, uint64(int64(age)))
+		put64(b, p.value, uint64(int64(pace)))
 	} else {
-		put64(b, p.value, math.Float64bits(age))
+		put64(b, p.value, math.Float64bits(pace))
 	}
 }
 
@@ -131,11 +136,12 @@ var (
 	means  = [...]float64{0.003, 0.008, 0.018, 0.035, 0.07, 0.15, 0.33, 0.7, 1.6, 3.4, 7}
 )
 
-func patchHistogram(b []byte, p *point, age float64) {
+// patchHistogram spreads that many events over the buckets.
+func patchHistogram(b []byte, p *point, events float64) {
 	var count uint64
 	var total float64
 	for i, share := range shares {
-		n := uint64(age * p.mid * share)
+		n := uint64(events * share)
 		put64(b, p.buckets+int32(8*i), n)
 		count += n
 		total += float64(n) * means[i]
