@@ -53,6 +53,7 @@ func Start(ctx context.Context, a *app.App, c broker.Config, log *slog.Logger) (
 		return nil, fmt.Errorf("start the embedded queue in queue.dir: %w", err)
 	}
 	a.OnStop("stop embedded NATS server", stopServer, s.Shutdown)
+	a.Go("watch over the embedded queue", newHealer(s, log).run)
 	args := []any{"dir", c.Dir, "max_bytes", budget, "durability", c.Durability}
 	if c.Listen != "" {
 		args = append(args, "listen", s.Addr().String())
