@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/experimental"
-	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
@@ -43,7 +42,7 @@ const (
 type GRPC struct {
 	intake    *Intake
 	server    *grpc.Server
-	health    *health.Server
+	health    *healthServer
 	pool      *grpcwire.MeteredPool
 	receiving receiving
 	listen    net.Listener
@@ -62,7 +61,7 @@ func newGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Confi
 	if err != nil {
 		return nil, fmt.Errorf("listen for OTLP/gRPC on gateway.grpc.listen: %w", err)
 	}
-	g := &GRPC{intake: in, pool: grpcwire.NewMeteredPool(in.maxIdle()), health: health.NewServer(),
+	g := &GRPC{intake: in, pool: grpcwire.NewMeteredPool(in.maxIdle()), health: newHealth(),
 		receiving: receiving{timeout: time.Duration(c.ReadTimeout)}}
 	g.listen = &gate{
 		Listener: in.capped(l, transportGRPC),
@@ -114,7 +113,7 @@ func (g *GRPC) Serve() error {
 // Stop ends taking and waits for calls in flight, until ctx ends; then it cuts
 // what is left.
 func (g *GRPC) Stop(ctx context.Context) error {
-	g.health.Shutdown()
+	g.health.stop()
 	done := make(chan struct{})
 	go func() {
 		g.server.GracefulStop()
@@ -201,10 +200,9 @@ func (g *GRPC) unpack(ctx context.Context, f *grpcwire.Frame, held *claim) *otlp
 	if r := held.grow(packed); r != nil || f.Encoding == "" {
 		return r
 	}
-	room, r := firstRoom(f.DeclaredLen(), packed, limit, "the message")
-	for r == nil {
-		if r = held.grow(packed + room); r != nil {
-			break
+	for room := firstRoom(f.DeclaredLen(), packed, limit); ; room = nextRoom(room, limit) {
+		if r := held.grow(packed + room); r != nil {
+			return r
 		}
 		err := f.Decompress(room)
 		if err == nil {
@@ -214,9 +212,7 @@ func (g *GRPC) unpack(ctx context.Context, f *grpcwire.Frame, held *claim) *otlp
 		if _, large, _ := grpcwire.ReceiveProblem(err); !large || room >= limit {
 			return receiveRefusal(ctx, err, limit)
 		}
-		room = nextRoom(room, limit)
 	}
-	return r
 }
 
 // receiveRefusal is the answer to a message that did not arrive, or cannot be

@@ -19,15 +19,13 @@ const (
 )
 
 // firstRoom is how many bytes to reserve for data that packed bytes declare to
-// hold, or do not (-1). More than limit is refused.
-func firstRoom(declared, packed, limit int, what string) (int, *otlp.Refusal) {
-	if declared > limit {
-		return 0, tooLarge(limit, what+" after decompression")
-	}
+// hold, or do not (-1). A claim of more than limit is left for the codec to
+// judge: in damaged gzip it is any number.
+func firstRoom(declared, packed, limit int) int {
 	if declared < 0 {
 		declared = usualRatio * packed
 	}
-	return min(limit, max(declared, minRoom)), nil
+	return min(limit, max(declared, minRoom))
 }
 
 // nextRoom is for data that turned out to be more than room.
@@ -37,10 +35,9 @@ func nextRoom(room, limit int) int { return min(limit, 4*room) }
 // result lives in b, unless the codec needed other memory than b has.
 func inflate(encoding string, src []byte, b *body, c *claim, limit int) ([]byte, *otlp.Refusal) {
 	base := c.held
-	room, refusal := firstRoom(codec.DeclaredSize(encoding, src), len(src), limit, "the body")
-	for refusal == nil {
-		if refusal = c.grow(base + room); refusal != nil {
-			break
+	for room := firstRoom(codec.DeclaredSize(encoding, src), len(src), limit); ; room = nextRoom(room, limit) {
+		if refusal := c.grow(base + room); refusal != nil {
+			return nil, refusal
 		}
 		b.grow(min(room, max(boldRatio*len(src), 64<<10)), 0)
 		out, err := codec.Decode((*b.buf)[:0], encoding, src, room)
@@ -51,11 +48,9 @@ func inflate(encoding string, src []byte, b *body, c *claim, limit int) ([]byte,
 			}
 			return out, nil
 		case !errors.Is(err, codec.ErrTooLarge):
-			refusal = otlp.Refuse(otlp.ReasonMalformed, err, "the body is not valid %s: %v", encoding, err)
+			return nil, otlp.Refuse(otlp.ReasonMalformed, err, "the body is not valid %s: %v", encoding, err)
 		case room >= limit:
-			refusal = tooLarge(limit, "the body after decompression")
+			return nil, tooLarge(limit, "the body after decompression")
 		}
-		room = nextRoom(room, limit)
 	}
-	return nil, refusal
 }

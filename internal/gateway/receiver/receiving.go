@@ -21,7 +21,8 @@ var (
 // receiving knows the calls whose message is on the way, and can end them: by
 // age, because a client that stops half way would hold its stream and buffers
 // for ever, and under pressure, because buffers of messages that do not end
-// would shut out all others.
+// would shut out all others. The answer is gRPC's own, CANCELLED, which OTLP
+// clients retry.
 type receiving struct {
 	timeout time.Duration
 

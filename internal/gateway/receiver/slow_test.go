@@ -1,0 +1,262 @@
+package receiver
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/penstock-otel/penstock/internal/grpcwire"
+	"github.com/penstock-otel/penstock/internal/otlp"
+)
+
+// half is a gRPC call of which only a part of the message is sent.
+type half struct {
+	rest   *io.PipeWriter
+	answer chan *http.Response // nil when the connection ended without one
+	cancel func()
+}
+
+// halfSend declares a message of size bytes and sends the first sent of them, on
+// a connection of its own.
+func (d *door) halfSend(t testing.TB, s otlp.Signal, size, sent int) *half {
+	t.Helper()
+	c := client(t, "h2c", nil)
+	r, w := io.Pipe()
+	ctx, cancel := context.WithCancel(context.Background())
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+d.g.Addr().String()+grpcwire.Method(s), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/grpc")
+	req.Header.Set("Te", "trailers")
+	h := &half{w, make(chan *http.Response, 1), cancel}
+	go func() {
+		resp, err := c.Do(req)
+		if err != nil {
+			resp = nil
+		}
+		h.answer <- resp
+	}()
+	frame := make([]byte, 5+sent)
+	binary.BigEndian.PutUint32(frame[1:], uint32(size))
+	written := make(chan struct{})
+	go func() { // a shut gate does not take it
+		defer close(written)
+		_, _ = w.Write(frame) // fails when the call was ended
+	}()
+	t.Cleanup(func() {
+		cancel()
+		_ = w.Close()
+		<-written
+		if resp := <-h.answer; resp != nil {
+			_ = resp.Body.Close()
+		}
+		c.CloseIdleConnections()
+	})
+	return h
+}
+
+// code waits for the status of the answer.
+func (h *half) code(t testing.TB) string {
+	t.Helper()
+	select {
+	case resp := <-h.answer:
+		h.answer <- resp
+		if resp == nil {
+			return "none"
+		}
+		if c := resp.Header.Get("Grpc-Status"); c != "" {
+			return c
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return err.Error()
+		}
+		return resp.Trailer.Get("Grpc-Status")
+	case <-time.After(10 * time.Second):
+		t.Fatal("no answer within 10 s")
+		return ""
+	}
+}
+
+func TestHalfSentMessageEnds(t *testing.T) {
+	d := open(t, func(s *setup) { s.grpc.ReadTimeout = short(100 * time.Millisecond) })
+	first := d.halfSend(t, otlp.Traces, 1000, 500)
+	nothing := d.halfSend(t, otlp.Logs, 10, 0)
+	for _, h := range []*half{first, nothing} {
+		if got := h.code(t); got != "1" { // CANCELLED is gRPC's own answer: retryable
+			t.Errorf("the answer is %q", got)
+		}
+	}
+	if n := d.count(t, "requests_total", "transport", "grpc", "outcome", "deadline_exceeded"); n != 2 {
+		t.Errorf("%v calls are counted", n)
+	}
+	// The timer goes on for later calls, and lets go of none that is in time.
+	later := d.halfSend(t, otlp.Traces, 1000, 500)
+	if err := exportBytes(testContext(t), d.dial(t), otlp.Traces, request(otlp.Traces, 5)); err != nil {
+		t.Error(err)
+	}
+	if got := later.code(t); got != "1" {
+		t.Errorf("the answer is %q", got)
+	}
+	eventually(t, "no timer is left", func() bool {
+		d.g.receiving.mu.Lock()
+		defer d.g.receiving.mu.Unlock()
+		return d.g.receiving.timer == nil
+	})
+}
+
+func TestMessageOfACallThatLeaves(t *testing.T) {
+	d := open(t)
+	h := d.halfSend(t, otlp.Traces, 100000, 50000)
+	eventually(t, "the half is received", func() bool { return d.g.pool.InUse() > 40000 })
+	h.cancel()
+	eventually(t, "it is counted", func() bool { return d.count(t, "requests_total", "outcome", "canceled") == 1 })
+	d.givenBack(t)
+}
+
+func TestHalfSentBodyEnds(t *testing.T) {
+	d := open(t, func(s *setup) { s.http.ReadTimeout = short(100 * time.Millisecond) })
+	for _, protocol := range []string{"h1", "h2c"} {
+		r, w := io.Pipe()
+		go func() { _, _ = w.Write(make([]byte, 500)) }() // fails when the body was closed
+		a, err := post(testContext(t), t, client(t, protocol, nil), d.url("/v1/traces"), typeProtobuf, "", r)
+		if err != nil {
+			t.Fatalf("%s: %v", protocol, err)
+		}
+		refusedHTTP(t, protocol, a, typeProtobuf, http.StatusServiceUnavailable, false)
+		_ = w.Close()
+	}
+	if n := d.count(t, "requests_total", "transport", "http", "outcome", "deadline_exceeded"); n != 2 {
+		t.Errorf("%v requests are counted", n)
+	}
+}
+
+func TestCutAndBrokenBodies(t *testing.T) {
+	d := open(t)
+	f := func(what, head, outcome string, wantAnswer bool) {
+		t.Helper()
+		before := d.count(t, "requests_total", "outcome", outcome)
+		c, err := net.Dial("tcp", d.h.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"+head); err != nil {
+			t.Fatal(err)
+		}
+		if wantAnswer {
+			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if resp.StatusCode != http.StatusBadRequest {
+				t.Errorf("%s: %s", what, resp.Status)
+			}
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, what+" is counted as "+outcome, func() bool { return d.count(t, "requests_total", "outcome", outcome) == before+1 })
+	}
+	f("cut", "Content-Length: 100\r\n\r\nhalf", "canceled", false)
+	f("cut chunks", "Transfer-Encoding: chunked\r\n\r\n64\r\nhalf", "canceled", false)
+	f("broken chunks", "Transfer-Encoding: chunked\r\n\r\nzz\r\nhalf", "malformed", true)
+}
+
+// Half-received messages fill the buffers and are never finished. Others wait,
+// memory stays within bounds, and then the half-received ones are refused.
+func TestGateUnderPressure(t *testing.T) {
+	const limit = 2 * 512 << 10 // of the gate
+	d := open(t, func(s *setup) {
+		s.limits.MaxRequestBytes, s.limits.MaxInFlightBytes, s.patience = 256<<10, 512<<10, 100*time.Millisecond
+	})
+	c := d.dial(t)
+	b := request(otlp.Traces, 5)
+	if err := exportBytes(testContext(t), c, otlp.Traces, b); err != nil { // the connection stands
+		t.Fatal(err)
+	}
+	var held []*half
+	for range 12 { // 2.6 MB
+		held = append(held, d.halfSend(t, otlp.Traces, 256<<10, 220<<10))
+	}
+	eventually(t, "the gate has been shut", func() bool { return d.count(t, "gate_waits_total") > 0 })
+	if err := exportBytes(testContext(t), c, otlp.Traces, b); err != nil {
+		t.Error("another client:", err)
+	}
+	// What is in use passes the limit by what reads that were under way bring,
+	// each no more than the read buffer of its connection.
+	if n := d.g.pool.InUse(); n > limit+int64(len(held)+1)*(128<<10) {
+		t.Errorf("%d bytes are in use with a limit of %d", n, limit)
+	}
+	eventually(t, "some are refused", func() bool { return d.count(t, "requests_total", "transport", "grpc", "outcome", "overloaded") > 0 })
+	if got := held[0].code(t); got != "1" { // CANCELLED: retryable
+		t.Errorf("the first is answered with %q", got)
+	}
+	if n := d.count(t, "accepted_spans_total"); n != 10 {
+		t.Errorf("%v spans are accepted, want 10", n)
+	}
+	for _, h := range held {
+		h.cancel()
+	}
+}
+
+// Stop does not wait for the gate.
+func TestGateLetsGoAtClose(t *testing.T) {
+	server, peer := net.Pipe()
+	defer peer.Close()
+	waits := 0
+	g := &gate{inUse: func() int64 { return 1 }, patience: time.Hour, waited: func() { waits++ }}
+	c := &gatedConn{Conn: server, gate: g, closed: make(chan struct{})}
+	done := make(chan error)
+	go func() {
+		_, err := c.Read(make([]byte, 1))
+		done <- err
+	}()
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != net.ErrClosed && !strings.Contains(err.Error(), "closed") {
+		t.Error(err)
+	}
+	if err := c.Close(); err != nil { // again
+		t.Fatal(err)
+	}
+}
+
+func TestConnectionsAreCapped(t *testing.T) {
+	d := open(t, func(s *setup) { s.limits.MaxConnections = 1 })
+	for transport, addr := range map[string]net.Addr{"grpc": d.g.Addr(), "http": d.h.Addr()} {
+		first, err := net.Dial("tcp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := net.Dial("tcp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := second.Read(make([]byte, 1)); err == nil {
+			t.Errorf("%s: the second connection reads %d bytes", transport, n)
+		}
+		if n := d.count(t, "refused_connections_total", "transport", transport); n != 1 {
+			t.Errorf("%s: %v connections are counted as refused", transport, n)
+		}
+		for _, c := range []net.Conn{first, second} {
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b := request(otlp.Traces, 3)
+	eventually(t, "the place of the first is free", func() bool {
+		return exportBytes(testContext(t), d.dial(t), otlp.Traces, b) == nil
+	})
+	refusedRPC(t, "beside it", exportBytes(testContext(t), d.dial(t), otlp.Traces, b), codes.Unavailable, false)
+}
