@@ -47,7 +47,7 @@ func TestStopUpUnderLoad(t *testing.T) {
 	}
 	underLoad(t, ledger, 50)
 	load.Stop()
-	if again := ledger.Check(t, sink, 60*time.Second); again != 0 {
+	if again := ledger.Check(t, sink, 90*time.Second); again != 0 {
 		t.Errorf("%d items arrived twice although nothing crashed", again)
 	}
 	up.Terminate()
@@ -72,7 +72,7 @@ func TestStopRolesUnderLoad(t *testing.T) {
 	worker.Start()
 	underLoad(t, ledger, 50)
 	load.Stop()
-	if again := ledger.Check(t, sink, 60*time.Second); again != 0 {
+	if again := ledger.Check(t, sink, 90*time.Second); again != 0 {
 		t.Errorf("%d items arrived twice although nothing crashed", again)
 	}
 	worker.Terminate()
