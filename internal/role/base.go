@@ -78,12 +78,15 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 	})
 }
 
-// tuneCollector lets the heap grow by half of what lives, unless the operator
+// gcPercent is GOGC unless the operator sets it.
+const gcPercent = 33
+
+// tuneCollector lets the heap grow by a third of what lives, unless the operator
 // says otherwise by GOGC: nearly all of it are pooled buffers without pointers,
 // which cost the collector next to nothing. GOMEMLIMIT is the runtime's own.
 func tuneCollector() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(gcPercent)
 	}
 }
 
