@@ -142,8 +142,24 @@ func ApplyConsumers(ctx context.Context, q queue.Provisioner, p Plan) error {
 	return nil
 }
 
+// Tries to make a stream that finds no room, and the wait between them: while
+// two roles make the same stream at once, a server may count it twice.
+const (
+	roomTries = 4
+	roomPause = 250 * time.Millisecond
+)
+
 func ensureStream(ctx context.Context, q queue.Provisioner, name string, maxBytes int64) error {
-	err := q.EnsureStream(ctx, queue.StreamConfig{Name: name, MaxBytes: maxBytes, DedupWindow: dedupWindow})
+	c := queue.StreamConfig{Name: name, MaxBytes: maxBytes, DedupWindow: dedupWindow}
+	err := q.EnsureStream(ctx, c)
+	for try := 1; try < roomTries && errors.Is(err, queue.ErrNoRoom); try++ {
+		select {
+		case <-time.After(roomPause):
+		case <-ctx.Done():
+			return fmt.Errorf("make stream %s: %w: %w", name, ctx.Err(), err)
+		}
+		err = q.EnsureStream(ctx, c)
+	}
 	switch {
 	case errors.Is(err, queue.ErrNoRoom):
 		return fmt.Errorf("make stream %s of %d bytes: %w; lower queue.max_bytes or give the server a larger store", name, maxBytes, err)
