@@ -252,4 +252,3 @@ func jsonOf(t testing.TB, s otlp.Signal, b []byte) []byte {
 	}
 	return out
 }
-

@@ -12,7 +12,15 @@
 //     when the request holds no item.
 //   - Every refusal has a reason, an answer that the client's own retry rules
 //     understand, and a count (I4).
-//   - The bytes of requests in flight are bounded by Limits, before and after
-//     decompression; what goes beyond is refused, and connections are not read
-//     while buffers of half-received requests pass the bound (I5).
+//   - Memory is bounded by Limits (I5), but for a small factor. The bytes of a
+//     request are charged to one budget before there is memory for them: as they
+//     are read, as they are decompressed, and with what decoding JSON takes. What
+//     does not fit now is refused as retryable, what never fits as too large.
+//     gRPC receives a message before anyone can refuse it: its connections are
+//     not read while half-received messages hold twice the budget.
+//   - What is slow ends: a request has a read_timeout over either transport, and
+//     under pressure the oldest half-received messages are ended first.
+//     Connections are counted and capped.
+//   - A request is final for its client (400, 413, INVALID_ARGUMENT ...) only when
+//     it would fail again. Whatever the queue or the network did is retryable.
 package receiver
