@@ -29,6 +29,9 @@ const stopServer = 15 * time.Second
 // a disk that fills with other things does not change the streams.
 const budgetFile = "budget"
 
+// leastBudget is what is worth to be chosen.
+const leastBudget = 64 << 20
+
 type server struct{ *embedded.Server }
 
 // StoreBytes is what the streams may take together.
@@ -85,6 +88,10 @@ func budget(c broker.Config) (int64, error) {
 	n, err := embedded.DefaultMaxStore(c.Dir)
 	if err != nil {
 		return 0, fmt.Errorf("find the space for queue.dir: %w", err)
+	}
+	if n < leastBudget {
+		// Not kept: it would be the budget for ever.
+		return 0, fmt.Errorf("the volume of queue.dir has room for a queue of %d bytes and %d are needed: free space, or choose another queue.dir or a queue.max_bytes", n, leastBudget)
 	}
 	if err := keep(file, n); err != nil {
 		return 0, fmt.Errorf("keep the budget of the queue: %w", err)
