@@ -55,6 +55,9 @@ func TestStopUpUnderLoad(t *testing.T) {
 
 // TestStopRolesUnderLoad: the same for the roles apart, the worker first.
 func TestStopRolesUnderLoad(t *testing.T) {
+	// What a stopped worker gave back, the queue forgets to offer at once when it
+	// is restarted too: it comes after this time.
+	t.Setenv("PENSTOCK_WORKER_ACK_WAIT", "10s")
 	sink := harness.NewSink(t)
 	listen, monitor := harness.FreeAddr(t), harness.FreeAddr(t)
 	destination := harness.GRPCDestination(sink.GRPCAddr)
