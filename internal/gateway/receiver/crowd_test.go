@@ -19,7 +19,7 @@ import (
 // sent. A buffer that is given back too early shows here, the more so under the
 // race detector.
 func TestCrowd(t *testing.T) {
-	const clients, each = 8, 25
+	const clients, each = 8, 15
 	d := open(t)
 	var sent [clients][][]byte
 	var group errgroup.Group
@@ -27,7 +27,7 @@ func TestCrowd(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, uint64(i)))
 		gen := sample.New(uint64(i), sample.Shape{Source: uint32(i + 1)})
 		for range each {
-			sent[i] = append(sent[i], gen.Append(nil, otlp.Traces, 1+r.IntN(40), time.Unix(1_800_000_000, 0)))
+			sent[i] = append(sent[i], gen.Append(nil, otlp.Traces, 1+r.IntN(20), time.Unix(1_800_000_000, 0)))
 		}
 		conn, web := d.dial(t), client(t, []string{"h1", "h2c"}[i%2], nil)
 		group.Go(func() error {
