@@ -35,7 +35,7 @@ type Config struct {
 	Rate float64
 	// Batch is items a request.
 	Batch int
-	// Compression on the wire: none, gzip, zstd, snappy.
+	// Compression on the wire: none, gzip, zstd, and for gRPC snappy.
 	Compression string
 	// Clients send at the same time, for each signal.
 	Clients int
@@ -60,6 +60,8 @@ func (c Config) Validate() error {
 		return errors.New("no signal to send")
 	case !slices.Contains([]string{"", codec.None, codec.Gzip, codec.Zstd, codec.Snappy}, c.Compression):
 		return fmt.Errorf("compression is %q: want none, gzip, zstd or snappy", c.Compression)
+	case c.Compression == codec.Snappy && c.Protocol == "http":
+		return errors.New("compression is snappy: protocol http takes none, gzip or zstd")
 	}
 	if u, err := url.Parse(c.Target); c.Protocol == "http" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
 		return fmt.Errorf("target is %q: want a base URL such as http://127.0.0.1:4318", c.Target)
@@ -99,7 +101,6 @@ type retryError struct {
 }
 
 func (e *retryError) Error() string { return e.err.Error() }
-func (e *retryError) Unwrap() error { return e.err }
 
 // Run sends until all is answered or ctx ends, and returns the first request
 // that failed for good.
@@ -156,6 +157,7 @@ func run(ctx context.Context, c Config, cl client, s otlp.Signal, g *sample.Gene
 			t.Failed.Add(int64(n))
 			return fmt.Errorf("send %d %s: %w", n, s.Items(), err)
 		}
+		rejected = min(max(rejected, 0), int64(n)) // a server may say any number
 		t.Requests.Add(1)
 		t.Rejected.Add(rejected)
 		t.Accepted[s].Add(int64(n) - rejected)
