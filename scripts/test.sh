@@ -39,7 +39,7 @@ if [ "$what" != integration ]; then
 fi
 if [ "$what" != unit ]; then
 	echo "--- integration tests: real binaries and servers"
-	(cd integration && CGO_ENABLED=1 PENSTOCK_TEST_COVERDIR="$data/integration" go test -race -count=1 -timeout 20m ./...)
+	(cd integration && CGO_ENABLED=1 GOCOVERDIR="$data/integration" go test -race -count=1 -timeout 20m ./...)
 fi
 
 echo "--- statement coverage"

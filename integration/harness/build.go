@@ -59,7 +59,7 @@ func Binary(t testing.TB, pkg string) string {
 		args = append(args, "-race")
 	}
 	if own && os.Getenv("GOCOVERDIR") != "" {
-		args = append(args, "-cover", "-coverpkg=github.com/penstock-otel/penstock/...")
+		args = append(args, "-cover", "-covermode=atomic", "-coverpkg=github.com/penstock-otel/penstock/...")
 	}
 	build := exec.Command("go", append(args, pkg)...)
 	switch {

@@ -11,10 +11,11 @@ import (
 
 // maxSplitBytes and maxSplitFactor bound what Split makes: the larger of the
 // fixed amount and so many times the request. An envelope nearly as large as max
-// is repeated for every few items, which else turns 64 MiB into terabytes.
+// is repeated for every few items, which else turns 64 MiB into terabytes. Who
+// budgets memory by the size of requests is off by no more than that.
 const (
-	maxSplitBytes  = 64 << 20
-	maxSplitFactor = 8
+	maxSplitBytes  = 8 << 20
+	maxSplitFactor = 2
 )
 
 // Split cuts a request that Check has accepted into requests of at most max
@@ -30,7 +31,7 @@ const (
 // data occurs more than once. part is valid until yield returns.
 //
 // An error of yield ends the split and is returned as it is. A request that
-// would grow beyond bounds, to 64 MiB and to 8 times its size, is a *Refusal for
+// would grow beyond bounds, to 8 MiB and to twice its size, is a *Refusal for
 // too_large; bytes that Check does not accept without repair are a *Malformed. In
 // both cases nothing was yielded.
 func Split(sig Signal, b []byte, max int, yield func(part []byte, info Info) error) error {
