@@ -79,9 +79,9 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 }
 
 // gcPercent is GOGC unless the operator sets it.
-const gcPercent = 33
+const gcPercent = 25
 
-// tuneCollector lets the heap grow by a third of what lives, unless the operator
+// tuneCollector lets the heap grow by a quarter of what lives, unless the operator
 // says otherwise by GOGC: nearly all of it are pooled buffers without pointers,
 // which cost the collector next to nothing. GOMEMLIMIT is the runtime's own.
 func tuneCollector() {

@@ -149,6 +149,9 @@ func (in *Intake) capped(l net.Listener, transport string) net.Listener {
 	return &capped{Listener: l, limit: int64(in.limits.MaxConnections), refused: in.metrics.connections.WithLabelValues(transport).Inc}
 }
 
+// maxIdleBuffers is what each listener keeps for reuse: enough for full load.
+const maxIdleBuffers = 16 << 20
+
 // maxIdle is how many bytes a server keeps in buffers that wait for their next
 // use.
-func (in *Intake) maxIdle() int64 { return min(int64(in.limits.MaxInFlightBytes), 64<<20) }
+func (in *Intake) maxIdle() int64 { return min(int64(in.limits.MaxInFlightBytes), maxIdleBuffers) }
