@@ -346,11 +346,14 @@ func TestOnARealQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := w.Look(t.Context())
-	if l := lag(t, v, "logs"); v.Error != "" || l.InFlight != 1 || l.OldestAge <= 0 || l.OldestAge > 60 {
+	// The reader may have pulled the third, and have given it back.
+	if l := lag(t, v, "logs"); v.Error != "" || l.InFlight < 1 || l.InFlight+int(l.Pending) != 2 || l.OldestAge <= 0 || l.OldestAge > 60 {
 		t.Errorf("saw %+v %s", l, v.Error)
 	}
-	if l := lag(t, v, "all"); l.Pending != 3 {
-		t.Errorf("saw %+v", l)
+	for end := time.Now().Add(10 * time.Second); lag(t, v, "all").Pending != 3; v = w.Look(t.Context()) { // known a moment after the publish only
+		if time.Now().After(end) {
+			t.Fatalf("saw %+v", lag(t, v, "all"))
+		}
 	}
 	problems, err := testutil.GatherAndLint(reg)
 	if err != nil {

@@ -84,7 +84,7 @@ func TestNoDestinationMeansDebug(t *testing.T) {
 	if err := config.Validate(d[0]); err != nil {
 		t.Error(err)
 	}
-	if p := s.Plan(1); len(p.Destinations) != 1 || p.Destinations[0].Name != "debug" || p.Shards != 1 || p.AckWait != time.Minute {
+	if p := s.Plan(1); len(p.Destinations) != 1 || p.Destinations[0].Name != "debug" || p.Shards != 1 || p.AckWait != time.Duration(s.Worker.AckWait) {
 		t.Errorf("plan is %+v", p)
 	}
 	if d := load(t, two).EffectiveDestinations(); len(d) != 3 || d[1].Name != "b" {

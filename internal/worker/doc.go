@@ -1,8 +1,8 @@
 // Package worker drains the queue: it pulls groups, exports each to its
 // destination, and settles it by what the destination said.
 //
-//	stream ─durable export-<destination>─▶ lane ─▶ decode, verify ─▶ exporter ─▶ settle
-//	                                        │ slots and bytes bounded a destination
+//	stream ─durable export-<destination>─▶ lane ─▶ slot ─▶ decode, verify ─▶ exporter ─▶ settle
+//	                                        └─ kept alive from here to the settlement ─┘
 //
 // # Guarantees
 //
@@ -12,6 +12,8 @@
 //   - Each destination has its own durables, slots, byte budget and
 //     connections: one that is dead or slow delays no other (I8).
 //   - A message whose checksum does not hold never reaches a destination.
+//   - What one destination has in flight is bounded in exports and in bytes, over
+//     all streams; an idle stream takes nothing from a busy one.
 //   - Back-off lives in the queue (redelivery after a time), never in a
 //     sleeping worker: a message that has to wait holds no slot.
 //   - Any number of workers share the durables; a worker may vanish at any

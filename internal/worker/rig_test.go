@@ -90,6 +90,7 @@ func newRig(t *testing.T, q queue.Queue, destinations []worker.Destination, expo
 		r.o.Exporters[d.Name] = exporters[i]
 	}
 	r.o.Plan = r.plan
+	r.o.Config.AckWait = config.Duration(r.plan.AckWait)
 	if err := topology.Apply(t.Context(), q, r.plan); err != nil {
 		t.Fatal(err)
 	}
