@@ -1,7 +1,6 @@
 package committer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -17,7 +16,7 @@ import (
 var errAbandoned = errors.New("every client of the group has gone")
 
 // commit compresses and publishes a closed group and sets its members' outcomes.
-func (c *Committer) commit(g *group, stream string) {
+func (c *Committer) commit(g *group, shard int) {
 	begin := time.Now()
 	if g.ctx.Err() != nil {
 		g.fail(0, len(g.members), errAbandoned)
@@ -27,44 +26,44 @@ func (c *Committer) commit(g *group, stream string) {
 	c.metrics.inFlight.Inc()
 	defer c.metrics.inFlight.Dec()
 	c.metrics.group(g, begin)
-	c.commitRange(g, stream, 0, len(g.members))
+	c.commitRange(g, shard, 0, len(g.members))
 	c.metrics.commitSeconds.Observe(time.Since(begin).Seconds())
 }
 
 // commitRange commits the members i up to j as one message; when that is more
 // than the queue takes in one, as several.
-func (c *Committer) commitRange(g *group, stream string, i, j int) {
+func (c *Committer) commitRange(g *group, shard int, i, j int) {
 	items, minTime, maxTime := g.span(i, j)
 	raw := g.raw[g.start(i):g.members[j-1].end]
-	err := c.publish(g.ctx, stream, g, raw, otlp.Info{Items: items, MinTime: minTime, MaxTime: maxTime})
+	err := c.publish(g, shard, raw, otlp.Info{Items: items, MinTime: minTime, MaxTime: maxTime})
 	switch {
 	case err == nil:
 	case !errors.Is(err, queue.ErrTooLarge):
 		g.fail(i, j, err)
 	case j-i > 1: // one large request must not fail its neighbours
 		mid := (i + j) / 2
-		c.commitRange(g, stream, i, mid)
-		c.commitRange(g, stream, mid, j)
+		c.commitRange(g, shard, i, mid)
+		c.commitRange(g, shard, mid, j)
 	default:
-		c.commitParts(g, stream, i, raw, err)
+		c.commitParts(g, shard, i, raw, err)
 	}
 }
 
 // commitParts commits one member, too large for a message, in parts. An item
 // that is too large by itself is rejected alone.
-func (c *Committer) commitParts(g *group, stream string, i int, raw []byte, tooLarge error) {
+func (c *Committer) commitParts(g *group, shard, i int, raw []byte, tooLarge error) {
 	m := &g.members[i]
 	if m.items <= 1 {
 		m.reject(1, tooLarge)
 		return
 	}
 	c.metrics.splits.Inc()
-	m.err = c.publishParts(g, stream, m, raw, len(raw)/2)
+	m.err = c.publishParts(g, shard, m, raw, len(raw)/2)
 }
 
-func (c *Committer) publishParts(g *group, stream string, m *member, raw []byte, size int) error {
+func (c *Committer) publishParts(g *group, shard int, m *member, raw []byte, size int) error {
 	return otlp.Split(g.signal, raw, size, func(p []byte, info otlp.Info) error {
-		err := c.publish(g.ctx, stream, g, p, info)
+		err := c.publish(g, shard, p, info)
 		switch {
 		case !errors.Is(err, queue.ErrTooLarge):
 			return err
@@ -72,26 +71,48 @@ func (c *Committer) publishParts(g *group, stream string, m *member, raw []byte,
 			m.reject(info.Items, err)
 			return nil
 		}
-		return c.publishParts(g, stream, m, p, min(size, len(p))/2)
+		return c.publishParts(g, shard, m, p, min(size, len(p))/2)
 	})
 }
 
+// reserve is left free in a message for the headers that the dead-letter stream
+// adds: what fits here must fit there.
+const reserve = 1 << 10
+
 // publish stores raw as one message, under one id for all tries.
-func (c *Committer) publish(ctx context.Context, stream string, g *group, raw []byte, info otlp.Info) error {
-	packed := c.packed.get()
-	defer func() { c.packed.put(packed) }()
+func (c *Committer) publish(g *group, shard int, raw []byte, info otlp.Info) error {
+	packed, full := c.packed.get(c.compression.MaxEncodedLen(len(raw)))
+	defer func() { c.packed.put(packed, full) }()
 	body, codecName, err := c.compression.Append(packed, raw)
 	if err != nil {
 		return fmt.Errorf("compress %d bytes of %s: %w", len(raw), g.signal, err)
 	}
 	packed = body
-	id := ulid.Make().String()
-	receipt, err := c.queue.Publish(ctx, stream, record.Encode(&record.Record{
-		ID: id, Signal: g.signal, Tenant: g.tenant, Codec: codecName, Items: info.Items,
+	if limit := c.queue.MaxMessageBytes() - reserve; len(body) > limit {
+		return fmt.Errorf("%w: %d bytes as stored, the queue takes %d", queue.ErrTooLarge, len(body), limit)
+	}
+	m := record.Encode(&record.Record{
+		ID: ulid.Make().String(), Signal: g.signal, Tenant: g.tenant, Codec: codecName, Items: info.Items,
 		RawBytes: len(raw), MinTime: info.MinTime, MaxTime: info.MaxTime, Body: body,
-	}))
+	})
+	receipt, err := c.store(g, shard, m)
 	c.metrics.published(g, len(raw), len(body), info.Items, receipt, err)
 	return err
+}
+
+// store publishes on the shard. Where that is full or missing, and so stored
+// nothing, the next one gets it; an unknown outcome is never tried elsewhere.
+func (c *Committer) store(g *group, shard int, m *queue.Message) (queue.Receipt, error) {
+	streams := c.streams[g.signal]
+	var receipt queue.Receipt
+	var err error
+	for k := range streams {
+		receipt, err = c.queue.Publish(g.ctx, streams[(shard+k)%len(streams)], m)
+		if !errors.Is(err, queue.ErrFull) && !errors.Is(err, queue.ErrNotFound) {
+			break
+		}
+	}
+	return receipt, err
 }
 
 func (g *group) fail(i, j int, err error) {

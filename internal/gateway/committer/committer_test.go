@@ -72,11 +72,17 @@ func (g *gate) close() (open func()) {
 
 func newBench(t testing.TB, cfg Config, codecName string, options ...memory.Option) *bench {
 	t.Helper()
+	return newSharded(t, cfg, codecName, [otlp.NumSignals][]string{{"T"}, {"M"}, {"L"}}, options...)
+}
+
+func newSharded(t testing.TB, cfg Config, codecName string, streams [otlp.NumSignals][]string, options ...memory.Option) *bench {
+	t.Helper()
 	q := memory.New(options...)
-	streams := [otlp.NumSignals][]string{{"T"}, {"M"}, {"L"}}
 	for _, names := range streams {
-		if err := q.EnsureStream(context.Background(), queue.StreamConfig{Name: names[0], MaxBytes: 1 << 30}); err != nil {
-			t.Fatal(err)
+		for _, name := range names {
+			if err := q.EnsureStream(context.Background(), queue.StreamConfig{Name: name, MaxBytes: 1 << 30}); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	policy, err := codec.NewPolicy(codecName, 0, 0)

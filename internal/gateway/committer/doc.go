@@ -20,6 +20,8 @@
 //   - One ULID names a published message, the same on each retry of it.
 //   - A group whose callers have all gone is not retried any more.
 //
-// Memory: the caller bounds the bytes it adds (admission); beside these the
-// committer holds one buffer a busy slot for the compressed form.
+// Memory: the caller bounds the bytes it adds (admission). The committer holds
+// at most about twice these, the buffers of full load (one of Config.MaxBytes
+// a slot and signal), and one a busy slot for the compressed form. A group that
+// its callers have left gives its memory back at once.
 package committer

@@ -12,10 +12,12 @@ import (
 // the lane's lock, afterwards to the goroutine that commits it, and when done
 // is closed the members' outcomes may be read by everyone.
 type group struct {
+	lane    *lane
 	signal  otlp.Signal
 	tenant  string
 	opened  time.Time
 	raw     []byte // joined requests
+	full    bool   // raw is one of the buffers of full capacity
 	items   int
 	members []member
 
@@ -67,10 +69,14 @@ func (g *group) add(p []byte, info otlp.Info) int {
 	return len(g.members) - 1
 }
 
-// leave is called once by each ticket, when it has or no longer wants the outcome.
+// leave is called once by each ticket, when it has or no longer wants the
+// outcome. The last one ends the publish; a group that was not yet closed or
+// committed gives its memory back at once, as its clients' share of the budget
+// is given back too.
 func (g *group) leave() {
 	if g.waiting.Add(-1) == 0 {
 		g.cancel()
+		g.lane.drop(g)
 	}
 }
 

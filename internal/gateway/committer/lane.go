@@ -2,6 +2,7 @@ package committer
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ type lane struct {
 	ready   []*group    // mu; closed because full, oldest first
 	busy    []int       // mu; commits in flight of each shard
 	timer   *time.Timer // mu; of MaxDelay; nil when not armed
+	turn    int         // mu; the shard to be preferred among equals
 	stopped bool        // mu
 }
 
@@ -26,12 +28,17 @@ func (l *lane) add(tenant string, p []byte, info otlp.Info) part {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.gathering(tenant)
-	if g != nil && (l.overflows(g, len(p), info.Items) || !g.join()) {
+	if g != nil && l.overflows(g, len(p), info.Items) {
 		l.close(g)
 		g = nil
 	}
+	if g != nil && !g.join() {
+		l.abandon(g)
+		g = nil
+	}
 	if g == nil {
-		g = &group{signal: l.signal, tenant: tenant, opened: time.Now(), raw: l.c.raw.get(), done: make(chan struct{})}
+		g = &group{lane: l, signal: l.signal, tenant: tenant, opened: time.Now(), done: make(chan struct{})}
+		g.raw, g.full = l.c.raw.get(len(p))
 		g.ctx, g.cancel = context.WithCancel(l.c.ctx)
 		g.join()
 		l.open = append(l.open, g)
@@ -65,13 +72,32 @@ func (l *lane) full(g *group) bool {
 
 // close ends the gathering of g; dispatch takes it from ready.
 func (l *lane) close(g *group) {
-	for i, o := range l.open {
-		if o == g {
-			l.open = append(l.open[:i], l.open[i+1:]...)
-			break
-		}
-	}
+	l.open = without(l.open, g)
 	l.ready = append(l.ready, g)
+}
+
+// drop ends a group that all callers have left, unless it is being committed.
+func (l *lane) drop(g *group) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if slices.Contains(l.open, g) || slices.Contains(l.ready, g) {
+		l.abandon(g)
+	}
+}
+
+// abandon ends a group that is open or ready. The lock is held.
+func (l *lane) abandon(g *group) {
+	l.open, l.ready = without(l.open, g), without(l.ready, g)
+	l.c.metrics.abandoned.Inc()
+	g.fail(0, len(g.members), errAbandoned)
+	l.c.raw.put(g.raw, g.full)
+	g.raw = nil
+	close(g.done)
+}
+
+// without removes g from a list and keeps the order.
+func without(list []*group, g *group) []*group {
+	return slices.DeleteFunc(list, func(o *group) bool { return o == g })
 }
 
 // dispatch starts commits while there are free slots and groups to commit.
@@ -87,6 +113,7 @@ func (l *lane) dispatch() {
 			return
 		}
 		l.busy[shard]++
+		l.turn = shard + 1
 		l.c.running.Add(1)
 		go l.run(g, shard)
 	}
@@ -124,24 +151,23 @@ func (l *lane) arm(after time.Duration) {
 	})
 }
 
-// freeShard is the shard with the fewest commits in flight, or -1.
+// freeShard is the shard with the fewest commits in flight, in turn among
+// equals, or -1.
 func (l *lane) freeShard() int {
-	best := 0
-	for i, n := range l.busy {
-		if n < l.busy[best] {
+	best := -1
+	for k := range l.busy {
+		i := (l.turn + k) % len(l.busy)
+		if l.busy[i] < l.c.cfg.CommitsInFlight && (best < 0 || l.busy[i] < l.busy[best]) {
 			best = i
 		}
-	}
-	if l.busy[best] >= l.c.cfg.CommitsInFlight {
-		return -1
 	}
 	return best
 }
 
 func (l *lane) run(g *group, shard int) {
 	defer l.c.running.Done()
-	l.c.commit(g, l.c.streams[l.signal][shard])
-	l.c.raw.put(g.raw)
+	l.c.commit(g, shard)
+	l.c.raw.put(g.raw, g.full)
 	g.raw = nil
 	close(g.done)
 	l.mu.Lock()
