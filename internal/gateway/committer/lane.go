@@ -169,7 +169,11 @@ func (l *lane) run(g *group, shard int) {
 	l.c.commit(g, shard)
 	l.c.raw.put(g.raw, g.full)
 	g.raw = nil
+	l.finish(shard) // the next group starts before this one's callers do
 	close(g.done)
+}
+
+func (l *lane) finish(shard int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.busy[shard]--
