@@ -63,7 +63,7 @@ func Binary(t testing.TB, pkg string) string {
 	}
 	build := exec.Command("go", append(args, pkg)...)
 	switch {
-	case own:
+	case own, pkg == NATSServer:
 		build.Dir = root(t)
 	case pkg == Telemetrygen:
 		build.Dir = filepath.Join(root(t), "tools", "telemetrygen")

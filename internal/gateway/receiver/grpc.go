@@ -80,7 +80,6 @@ func newGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Confi
 		grpc.StaticConnWindowSize(connWindow),
 		grpc.ReadBufferSize(64 << 10),
 		grpc.WriteBufferSize(4 << 10),
-		grpc.SharedWriteBuffer(true),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout,
 			MaxConnectionAge: time.Duration(c.MaxConnectionAge), MaxConnectionAgeGrace: time.Minute}),
