@@ -19,6 +19,7 @@ type Sent struct {
 	Accepted map[string]int64 `json:"accepted_items"`
 	Rejected int64            `json:"rejected_items"`
 	Failed   int64            `json:"failed_items"`
+	Unknown  int64            `json:"unknown_items"` // interrupted before their answer
 	Requests int64            `json:"requests"`
 	Resent   int64            `json:"resent_requests"`
 	Seconds  float64          `json:"seconds"`
@@ -79,7 +80,7 @@ func runSend(cmd *cobra.Command, c send.Config, output string) error {
 	stop()
 	<-shown
 	seconds := time.Since(begin).Seconds()
-	r := Sent{Accepted: map[string]int64{}, Rejected: totals.Rejected.Load(), Failed: totals.Failed.Load(),
+	r := Sent{Accepted: map[string]int64{}, Rejected: totals.Rejected.Load(), Failed: totals.Failed.Load(), Unknown: totals.Unknown.Load(),
 		Requests: totals.Requests.Load(), Resent: totals.Resent.Load(), Seconds: seconds, PerSec: float64(totals.All()) / seconds}
 	for _, s := range c.Signals {
 		r.Accepted[s.Items()] = totals.Accepted[s].Load()
@@ -89,8 +90,8 @@ func runSend(cmd *cobra.Command, c send.Config, output string) error {
 		for _, s := range c.Signals {
 			parts = append(parts, fmt.Sprintf("%d %s", r.Accepted[s.Items()], strings.ReplaceAll(s.Items(), "_", " ")))
 		}
-		_, err := fmt.Fprintf(w, "accepted %s in %d requests, %.2f s (%.0f items/s); rejected %d, failed %d, requests resent %d\n",
-			strings.Join(parts, ", "), r.Requests, r.Seconds, r.PerSec, r.Rejected, r.Failed, r.Resent)
+		_, err := fmt.Fprintf(w, "accepted %s in %d requests, %.2f s (%.0f items/s); rejected %d, failed %d, unknown %d, requests resent %d\n",
+			strings.Join(parts, ", "), r.Requests, r.Seconds, r.PerSec, r.Rejected, r.Failed, r.Unknown, r.Resent)
 		return err
 	}); printErr != nil {
 		return printErr
