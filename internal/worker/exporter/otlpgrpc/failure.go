@@ -94,12 +94,14 @@ func fromHTTP(st *status.Status) bool {
 
 func grpcTooLarge(err error) bool { return errors.Is(err, codec.ErrTooLarge) }
 
-// codeName is the name of a code in the gRPC specification.
+// codeName is the name of a code in the gRPC specification. A code that is not
+// of it is the server's own number, any of 2^31: names are metric labels, so
+// that all of these are one.
 func codeName(c codes.Code) string {
-	if int(c) < len(codeNames) {
+	if uint64(c) < uint64(len(codeNames)) {
 		return codeNames[c]
 	}
-	return fmt.Sprintf("CODE_%d", c)
+	return "CODE_OTHER"
 }
 
 var codeNames = [...]string{

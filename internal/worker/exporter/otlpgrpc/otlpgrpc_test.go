@@ -2,6 +2,7 @@ package otlpgrpc
 
 import (
 	"context"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -79,7 +80,9 @@ func TestSuite(t *testing.T) {
 			fails(codes.Unimplemented, "", exporter.Permanent, "UNIMPLEMENTED"),
 			fails(codes.Internal, "", exporter.Permanent, "INTERNAL"),
 			fails(codes.Unknown, "", exporter.Permanent, "UNKNOWN"),
-			fails(codes.Code(99), "", exporter.Permanent, "CODE_99"),
+			fails(codes.Code(17), "", exporter.Permanent, "CODE_OTHER"),
+			fails(codes.Code(99), "", exporter.Permanent, "CODE_OTHER"),
+			fails(codes.Code(math.MaxInt32), "", exporter.Permanent, "CODE_OTHER"),
 			{Name: "UnavailableWithDelay", Set: say(wait(codes.Unavailable)), Want: &exportertest.Want{Code: "UNAVAILABLE", After: 7 * time.Second}},
 			{Name: "ExhaustedWithDelay", Set: say(wait(codes.ResourceExhausted)), Want: &exportertest.Want{Code: "RESOURCE_EXHAUSTED", After: 7 * time.Second}},
 			{Name: "Partial", Set: gives(otlp.AppendResponse(nil, otlp.Metrics, 3, "3 too old, key "+secret)), Result: exporter.Result{Rejected: 3, Message: "3 too old, key ***"}},
