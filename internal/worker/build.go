@@ -49,8 +49,7 @@ func build(d Destination, out io.Writer) (exporter.Exporter, error) {
 			Name: d.Name, Endpoints: d.Endpoints, TLS: tls, Headers: headers(d.Headers),
 			Compression: d.Compression, CompressionLevel: d.CompressionLevel, Timeout: time.Duration(d.Timeout),
 			MaxRequestBytes: int(d.MaxRequestBytes), UserAgent: userAgent(),
-			Pool: pool.Config{MinConnections: d.Pool.MinConnections, MaxConnections: d.Pool.MaxConnections,
-				MaxInFlight: d.Pool.MaxCalls, IdleTTL: time.Duration(d.Pool.IdleTTL), HealthCheck: d.Pool.HealthCheck},
+			Pool: connections(d.Pool),
 		})
 	case ProtocolHTTP:
 		return otlphttp.New(otlphttp.Config{
@@ -64,6 +63,16 @@ func build(d Destination, out io.Writer) (exporter.Exporter, error) {
 		return file.New(file.Config{Name: d.Name, Path: d.Endpoints[0]})
 	}
 	return nil, fmt.Errorf("protocol is %q: want grpc, http, debug or file", d.Protocol)
+}
+
+// connections are the bounds of a pool, which takes 0 for its default.
+func connections(p Pool) pool.Config {
+	c := pool.Config{MinConnections: p.MinConnections, MaxConnections: p.MaxConnections,
+		MaxInFlight: p.MaxCalls, IdleTTL: time.Duration(p.IdleTTL), HealthCheck: p.HealthCheck}
+	if c.MinConnections == 0 {
+		c.MinConnections = -1
+	}
+	return c
 }
 
 func headers(list []config.NameValue) []outgoing.Header {

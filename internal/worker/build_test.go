@@ -13,8 +13,10 @@ import (
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/worker"
+	"github.com/penstock-otel/penstock/internal/worker/exporter"
 	"github.com/penstock-otel/penstock/internal/worker/exporter/exportertest"
 	"github.com/penstock-otel/penstock/pkg/codec"
+	"github.com/penstock-otel/penstock/pkg/pool"
 )
 
 func spoken(protocol string, endpoints ...string) worker.Destination {
@@ -66,6 +68,32 @@ func TestBuildsEveryProtocol(t *testing.T) {
 	if out.Len() == 0 {
 		t.Error("the debug destination printed nothing")
 	}
+}
+
+// pool.min_connections: 0 opens nothing before it is needed.
+func TestPoolMinimum(t *testing.T) {
+	f := func(minimum int, want uint64) {
+		t.Helper()
+		d := spoken(worker.ProtocolGRPC, serveBackend(t).addr)
+		d.Pool.MinConnections = minimum
+		built, err := worker.Build([]worker.Destination{d}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := built[d.Name].(interface {
+			exporter.Exporter
+			Stats() pool.Stats
+		})
+		if n := x.Stats().Dials; n != want {
+			t.Errorf("pool.min_connections %d: %d connections were opened, want %d", minimum, n, want)
+		}
+		if err := x.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	f(0, 0)
+	f(1, 1)
+	f(3, 3)
 }
 
 // A failed build leaves nothing open; goleak looks.
