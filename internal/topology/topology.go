@@ -29,6 +29,12 @@ const DeadLetters = "PENSTOCK_DLQ"
 // dedupWindow is longer than the publish horizon of 45 s.
 const dedupWindow = 60 * time.Second
 
+// deadLetterWindow has to outlast more than a publish: a worker whose ack is
+// lost after it buried a message gets that message again after the ack wait,
+// and whatever it then waits for a slot or a back-off, and buries it again
+// under the same id.
+const deadLetterWindow = 10 * time.Minute
+
 // deadLetterShare of the queue's bytes belongs to the dead-letter stream.
 const deadLetterShare = 10 // 1/10
 
@@ -96,12 +102,12 @@ func Apply(ctx context.Context, q queue.Provisioner, p Plan) error {
 	}
 	for _, s := range otlp.Signals {
 		for _, name := range p.Streams(s) {
-			if err := ensureStream(ctx, q, name, each); err != nil {
+			if err := ensureStream(ctx, q, queue.StreamConfig{Name: name, MaxBytes: each, DedupWindow: dedupWindow}); err != nil {
 				return err
 			}
 		}
 	}
-	if err := ensureStream(ctx, q, DeadLetters, dead); err != nil {
+	if err := ensureStream(ctx, q, queue.StreamConfig{Name: DeadLetters, MaxBytes: dead, DedupWindow: deadLetterWindow}); err != nil {
 		return err
 	}
 	return ApplyConsumers(ctx, q, p)
@@ -149,22 +155,21 @@ const (
 	roomPause = 250 * time.Millisecond
 )
 
-func ensureStream(ctx context.Context, q queue.Provisioner, name string, maxBytes int64) error {
-	c := queue.StreamConfig{Name: name, MaxBytes: maxBytes, DedupWindow: dedupWindow}
+func ensureStream(ctx context.Context, q queue.Provisioner, c queue.StreamConfig) error {
 	err := q.EnsureStream(ctx, c)
 	for try := 1; try < roomTries && errors.Is(err, queue.ErrNoRoom); try++ {
 		select {
 		case <-time.After(roomPause):
 		case <-ctx.Done():
-			return fmt.Errorf("make stream %s: %w: %w", name, ctx.Err(), err)
+			return fmt.Errorf("make stream %s: %w: %w", c.Name, ctx.Err(), err)
 		}
 		err = q.EnsureStream(ctx, c)
 	}
 	switch {
 	case errors.Is(err, queue.ErrNoRoom):
-		return fmt.Errorf("make stream %s of %d bytes: %w; lower queue.max_bytes or give the server a larger store", name, maxBytes, err)
+		return fmt.Errorf("make stream %s of %d bytes: %w; lower queue.max_bytes or give the server a larger store", c.Name, c.MaxBytes, err)
 	case err != nil:
-		return fmt.Errorf("make stream %s: %w", name, err)
+		return fmt.Errorf("make stream %s: %w", c.Name, err)
 	}
 	return nil
 }

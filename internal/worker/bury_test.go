@@ -199,3 +199,27 @@ func TestFailingDeadLetterStreamKeepsTheMessage(t *testing.T) {
 		}
 	})
 }
+
+// A message that was buried and whose ack was lost comes again after the ack
+// wait, and is buried once all the same (I9).
+func TestLostAckAfterBuryingIsOneLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		r, a := ackRig(t, to("backend"), export(func(context.Context, *exporter.Request) (exporter.Result, error) {
+			calls++
+			return exporter.Result{}, permanent()
+		}))
+		a.fail.Store(true)
+		a.failSync.Store(true)
+		r.put(otlp.Traces, codec.S2, 1)
+		r.start()
+		time.Sleep(5 * time.Minute)
+		a.fail.Store(false)
+		time.Sleep(2 * time.Minute)
+		r.stop()
+		r.settled(otlp.Traces, "backend", 1)
+		if n := len(r.dead()); calls < 3 || n != 1 {
+			t.Errorf("%d dead letters after %d attempts, want 1 after some", n, calls)
+		}
+	})
+}

@@ -48,8 +48,9 @@ type Letter struct {
 
 // Publish stores the delivery on stream and returns when that is confirmed. The
 // id is made of the message's place and id and of the destination, so that a
-// repetition after a lost answer stores nothing twice. The delivery is not
-// settled. A detail that makes the message larger than the queue takes is left
+// repetition after a lost answer, or after a lost ack once the message came
+// again, stores nothing twice within the dedup window of the stream; package
+// topology makes that longer than the ack wait. The delivery is not settled. A detail that makes the message larger than the queue takes is left
 // out: the payload is worth more.
 func Publish(ctx context.Context, p queue.Publisher, stream string, d queue.Delivery, l Letter) error {
 	m := &queue.Message{ID: ID(d, l.Destination), Header: header(d, l), Body: d.Message().Body}
