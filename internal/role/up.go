@@ -29,6 +29,9 @@ func Up(ctx context.Context, p Process, started func(Running)) error {
 		if err := b.makeStreams(ctx, q, plan); err != nil {
 			return err
 		}
+		if err := b.attach(ctx, q, plan); err != nil {
+			return err
+		}
 		w := b.watch(q, plan)
 		if err := b.worker(q, plan); err != nil {
 			return err

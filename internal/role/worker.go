@@ -31,8 +31,9 @@ func Worker(ctx context.Context, p Process) error {
 	})
 }
 
-// attach makes the durables of the destinations. Streams are made by gateways,
-// which know the budget; until one has, there is nothing to drain.
+// attach makes the durables of the destinations, and gives those that exist the
+// settings of this worker. Streams are made by gateways, which know the budget;
+// until one has, there is nothing to drain.
 func (b *base) attach(ctx context.Context, q queue.Provisioner, plan topology.Plan) error {
 	for said := false; ; {
 		err := topology.ApplyConsumers(ctx, q, plan)

@@ -1,6 +1,7 @@
 // Package topology names the streams and durable consumers that all roles
 // share, and makes them. Any role may apply the same plan at any time: making
-// is idempotent, and nothing that exists is shrunk or emptied.
+// is idempotent, and nothing that exists is shrunk or emptied. The settings of
+// a durable belong to the workers, which live by them.
 //
 //	PENSTOCK_TRACES_0 … _n   one stream a signal and shard    export-<destination>
 //	PENSTOCK_METRICS_0 …                                      export-<destination>
@@ -52,7 +53,8 @@ type Plan struct {
 	MaxBytes int64
 	// Destinations each get a durable on the streams of their signals.
 	Destinations []Destination
-	// AckWait and MaxAckPending of each durable; 0: the queue's defaults.
+	// AckWait and MaxAckPending of each durable that is made, and of those that
+	// exist by ApplyConsumers; 0: the queue's defaults.
 	AckWait       time.Duration
 	MaxAckPending int
 }
@@ -94,7 +96,10 @@ func (p Plan) AllStreams() []string {
 	return append(names, DeadLetters)
 }
 
-// Apply makes what is missing. An error names the stream or consumer.
+// Apply makes what is missing. A durable that exists is left as it is: its
+// settings are those of the workers (ApplyConsumers), and a gateway that knows
+// others must not change the ack wait under an export. An error names the
+// stream or consumer.
 func Apply(ctx context.Context, q queue.Provisioner, p Plan) error {
 	each, dead, err := p.budget()
 	if err != nil {
@@ -110,7 +115,12 @@ func Apply(ctx context.Context, q queue.Provisioner, p Plan) error {
 	if err := ensureStream(ctx, q, queue.StreamConfig{Name: DeadLetters, MaxBytes: dead, DedupWindow: deadLetterWindow}); err != nil {
 		return err
 	}
-	return ApplyConsumers(ctx, q, p)
+	return p.durables(func(stream string, c queue.ConsumerConfig) error {
+		if _, err := q.ConsumerState(ctx, stream, c.Name); !errors.Is(err, queue.ErrNotFound) {
+			return err
+		}
+		return q.EnsureConsumer(ctx, stream, c)
+	})
 }
 
 // budget splits MaxBytes.
@@ -129,9 +139,17 @@ func (p Plan) budget() (each, dead int64, err error) {
 	return each, dead, nil
 }
 
-// ApplyConsumers makes the durables alone; queue.ErrNotFound when a stream does
-// not exist yet.
+// ApplyConsumers makes the durables alone and gives those that exist the plan's
+// AckWait and MaxAckPending: for processes that run workers. It returns
+// queue.ErrNotFound when a stream does not exist yet.
 func ApplyConsumers(ctx context.Context, q queue.Provisioner, p Plan) error {
+	return p.durables(func(stream string, c queue.ConsumerConfig) error {
+		return q.EnsureConsumer(ctx, stream, c)
+	})
+}
+
+// durables calls make for each durable of the plan.
+func (p Plan) durables(make func(stream string, c queue.ConsumerConfig) error) error {
 	for _, d := range p.Destinations {
 		c := queue.ConsumerConfig{Name: Durable(d.Name), AckWait: p.AckWait, MaxAckPending: p.MaxAckPending}
 		for _, s := range otlp.Signals {
@@ -139,7 +157,7 @@ func ApplyConsumers(ctx context.Context, q queue.Provisioner, p Plan) error {
 				continue
 			}
 			for _, stream := range p.Streams(s) {
-				if err := q.EnsureConsumer(ctx, stream, c); err != nil {
+				if err := make(stream, c); err != nil {
 					return fmt.Errorf("make consumer %s of stream %s: %w", c.Name, stream, err)
 				}
 			}

@@ -139,6 +139,55 @@ func TestApplyFromManySides(t *testing.T) {
 	}
 }
 
+// provisions tells what a consumer was made or changed to, as the contract has
+// no way to ask.
+type provisions struct {
+	queue.Provisioner
+	mu  sync.Mutex
+	got map[string]queue.ConsumerConfig
+}
+
+func (p *provisions) EnsureConsumer(ctx context.Context, stream string, c queue.ConsumerConfig) error {
+	err := p.Provisioner.EnsureConsumer(ctx, stream, c)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.got[stream+"/"+c.Name] = c
+	return err
+}
+
+// The settings of a durable are the workers'. A gateway makes it where it is
+// missing, and changes none.
+func TestGatewaysLeaveDurablesAsTheyAre(t *testing.T) {
+	for name, q := range map[string]queue.Queue{"memory": memory.New(), "jetstream": realQueue(t, 100<<20)} {
+		t.Run(name, func(t *testing.T) {
+			gateway, worker := plan(), plan()
+			gateway.AckWait, gateway.MaxAckPending = 99*time.Second, 99
+			worker.AckWait, worker.MaxAckPending = 33*time.Second, 33
+			p := &provisions{Provisioner: q, got: map[string]queue.ConsumerConfig{}}
+			f := func(by string, apply func(context.Context, queue.Provisioner, topology.Plan) error, with topology.Plan, want int) {
+				t.Helper()
+				clear(p.got)
+				if err := apply(t.Context(), p, with); err != nil {
+					t.Fatal(err)
+				}
+				if len(p.got) != want {
+					t.Errorf("%s: %d durables made or changed, want %d", by, len(p.got), want)
+				}
+				for at, c := range p.got {
+					if c.AckWait != with.AckWait || c.MaxAckPending != with.MaxAckPending {
+						t.Errorf("%s: %s is %+v", by, at, c)
+					}
+				}
+			}
+			f("a gateway alone", topology.Apply, gateway, 10)
+			f("its workers", topology.ApplyConsumers, worker, 10)
+			f("the gateway once more", topology.Apply, gateway, 0)
+			gateway.Destinations = append(gateway.Destinations, topology.Destination{Name: "new", Signals: []otlp.Signal{otlp.Logs}})
+			f("the gateway with a new destination", topology.Apply, gateway, 2)
+		})
+	}
+}
+
 // What is accepted before a worker runs is kept for its destination; what lay
 // there before a destination was named is delivered to it too.
 func TestDurablesStartAtTheOldest(t *testing.T) {
@@ -198,6 +247,20 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 	if err := topology.Apply(t.Context(), noDead{memory.New()}, plan()); err == nil || !strings.HasPrefix(err.Error(), "make stream PENSTOCK_DLQ: ") {
 		t.Errorf("no dead letters: %v", err)
 	}
+}
+
+// A durable of which nothing can be learnt is not taken for a missing one.
+func TestUnknownDurableIsAnError(t *testing.T) {
+	err := topology.Apply(t.Context(), noWord{memory.New()}, plan())
+	if !errors.Is(err, queue.ErrUnavailable) || !strings.HasPrefix(err.Error(), "make consumer export-all of stream PENSTOCK_TRACES_0: ") {
+		t.Errorf("got %v", err)
+	}
+}
+
+type noWord struct{ *memory.Queue }
+
+func (noWord) ConsumerState(context.Context, string, string) (queue.ConsumerState, error) {
+	return queue.ConsumerState{}, queue.ErrUnavailable
 }
 
 type noDead struct{ *memory.Queue }

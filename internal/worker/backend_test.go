@@ -284,7 +284,7 @@ func TestTakeOverOnARealQueue(t *testing.T) {
 	r := liveRig(t, lost, at(b))
 	r.plan.AckWait = time.Second
 	r.o.Config.AckWait = r.o.Config.AckWait / 60
-	if err := topology.Apply(t.Context(), lost, r.plan); err != nil {
+	if err := topology.ApplyConsumers(t.Context(), lost, r.plan); err != nil {
 		t.Fatal(err)
 	}
 	r.put(otlp.Metrics, codec.S2, 4)
@@ -296,7 +296,7 @@ func TestTakeOverOnARealQueue(t *testing.T) {
 	q := open(t, s)
 	second := liveRig(t, q, at(b))
 	second.plan.AckWait = r.plan.AckWait
-	if err := topology.Apply(t.Context(), q, second.plan); err != nil {
+	if err := topology.ApplyConsumers(t.Context(), q, second.plan); err != nil {
 		t.Fatal(err)
 	}
 	second.start()
