@@ -26,10 +26,17 @@ accounts {
 system_account: SYS
 `
 
-// startServers runs external servers, one or a cluster, whose account APP may
-// ask them.
-func startServers(t *testing.T, n int) (urls string, servers []*server.Server) {
+// cluster is external servers, one or several, whose account APP may ask them.
+type cluster struct {
+	t       *testing.T
+	urls    string
+	configs []string // file names
+	servers []*server.Server
+}
+
+func newCluster(t *testing.T, n int) *cluster {
 	t.Helper()
+	c := &cluster{t: t, servers: make([]*server.Server, n)}
 	ports := freePorts(t, n)
 	var routes []string
 	for _, p := range ports {
@@ -45,34 +52,48 @@ func startServers(t *testing.T, n int) (urls string, servers []*server.Server) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		o, err := server.ProcessConfigFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.NoSigs, o.NoLog = true, true
-		s, err := server.NewServer(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		go s.Start() // Shutdown waits for it
-		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-		servers = append(servers, s)
+		c.configs = append(c.configs, file)
+		c.start(i, func(*server.Options) {})
 	}
-	for _, s := range servers {
+	for _, s := range c.servers {
 		if !s.ReadyForConnections(10 * time.Second) {
 			t.Fatal("server is not ready")
 		}
 		list = append(list, fmt.Sprintf("nats://app:pw@%s", s.Addr()))
 	}
 	until(t, "all servers know the leader of the cluster", func() bool {
-		for _, s := range servers {
+		for _, s := range c.servers {
 			if !s.JetStreamIsCurrent() || s.Healthz(nil).Error != "" {
 				return false
 			}
 		}
 		return true
 	})
-	return strings.Join(list, ","), servers
+	c.urls = strings.Join(list, ",")
+	return c
+}
+
+// start starts server i, also once more, with changed settings.
+func (c *cluster) start(i int, change func(*server.Options)) {
+	c.t.Helper()
+	o, err := server.ProcessConfigFile(c.configs[i])
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	o.NoSigs, o.NoLog = true, true
+	change(o)
+	s, err := server.NewServer(o)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	go s.Start() // Shutdown waits for it
+	c.t.Cleanup(func() { stop(s) })
+	c.servers[i] = s
+}
+
+func stop(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
 }
 
 func freePorts(t *testing.T, n int) (ports []int) {
@@ -91,7 +112,7 @@ func freePorts(t *testing.T, n int) (ports []int) {
 // TestSystemRequest proves one server by asking it over NATS.
 func TestSystemRequest(t *testing.T) {
 	t.Parallel()
-	url, _ := startServers(t, 1)
+	url := newCluster(t, 1).urls
 	proof, err := tryOpen(t, Config{URL: url, Logger: logTo(t)})
 	if err != nil || !strings.HasPrefix(proof, "strict, verified: sync always on n0") {
 		t.Fatalf("%q, %v", proof, err)
@@ -106,7 +127,8 @@ func TestSystemRequest(t *testing.T) {
 // replicas, and nothing lost when the leader of the stream stops.
 func TestReplicated(t *testing.T) {
 	t.Parallel()
-	url, servers := startServers(t, 3)
+	c := newCluster(t, 3)
+	url, servers := c.urls, c.servers
 	until(t, "every server answers", func() bool {
 		proof, err := tryOpen(t, Config{URL: url, Durability: Replicated})
 		return err == nil && strings.Count(proof, "n") > 0
@@ -128,7 +150,7 @@ func TestReplicated(t *testing.T) {
 	if n := s.CachedInfo().Config.Replicas; n != 3 {
 		t.Fatalf("%d replicas", n)
 	}
-	c, err := q.Consume(ctx, stream, "c", queue.ConsumeOptions{})
+	reader, err := q.Consume(ctx, stream, "c", queue.ConsumeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,8 +160,7 @@ func TestReplicated(t *testing.T) {
 		if i == 20 {
 			for _, s := range servers {
 				if s.Name() == leader {
-					s.Shutdown()
-					s.WaitForShutdown()
+					stop(s)
 				}
 			}
 		}
@@ -165,7 +186,7 @@ func TestReplicated(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for len(seen) < 60 {
-		d, err := c.Next(ctx)
+		d, err := reader.Next(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}

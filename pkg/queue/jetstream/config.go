@@ -47,9 +47,11 @@ type Config struct {
 	Conn nats.InProcessConnProvider
 	// Replicas of each stream, 1 to 5. Default 1, for Replicated 3.
 	Replicas int
-	// Durability that is verified by Open. Default Strict.
+	// Durability that is verified by Open, and of an external server again after
+	// each reconnect. Default Strict.
 	Durability Durability
-	// AllowUnverified opens a queue whose durability cannot be verified.
+	// AllowUnverified opens a queue whose durability cannot be verified, and
+	// publishes on when it cannot be verified again.
 	AllowUnverified bool
 	// MonitorURLs are monitoring addresses (http://host:8222) of every external
 	// server, asked for proof of Durability when the account may not ask the

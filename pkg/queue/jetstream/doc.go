@@ -9,7 +9,8 @@
 // # Guarantees beyond the contract
 //
 //   - Open fails in Strict and Replicated unless every server is proven to sync
-//     to disk before it confirms (verify.go).
+//     to disk before it confirms (verify.go). After a reconnect nothing is
+//     published, or confirmed, until that is proven again (proof.go).
 //   - Publish never leaves a copy behind that could be sent after it returned:
 //     no reconnect buffer, no retries by the library.
 //   - What is on the way is bounded in bytes in both directions: MaxInFlightBytes

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,6 +26,9 @@ type link struct {
 	back    chan struct{} // closed when connected, replaced when lost
 	lastErr error         // last error of connecting since the connection was lost
 	gone    chan struct{} // closed when the connection is closed for good
+
+	kick   chan struct{} // woken when connected again; may be nil
+	proven atomic.Uint64 // the number whose server is proven (proof.go); 0: none
 }
 
 type linkKind struct {
@@ -32,13 +36,15 @@ type linkKind struct {
 	// failFast refuses writes while disconnected in place of buffering them:
 	// a publish must not hide in a buffer and be stored after its deadline.
 	failFast bool
+	// kick is a channel of one that gets a token at each connect.
+	kick chan struct{}
 }
 
 // dial connects and waits until the connection stands, ctx ends or the server
 // refuses the credentials.
 func dial(ctx context.Context, c Config, kind linkKind) (*link, error) {
 	l := &link{name: kind.name, log: c.Logger.With("connection", kind.name),
-		back: make(chan struct{}), gone: make(chan struct{})}
+		back: make(chan struct{}), gone: make(chan struct{}), kick: kind.kick}
 	l.live, l.lose = context.WithCancel(context.Background())
 	refused := make(chan error, 1)
 
@@ -141,6 +147,9 @@ func (l *link) connected(nc *nats.Conn, how string) {
 	l.live, l.lose = context.WithCancel(context.Background())
 	close(l.back)
 	l.mu.Unlock()
+	if l.kick != nil {
+		wake(l.kick)
+	}
 	l.log.Info("queue "+how, "server", nc.ConnectedServerName(), "version", nc.ConnectedServerVersion(),
 		"url", nc.ConnectedUrlRedacted())
 }

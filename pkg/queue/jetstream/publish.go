@@ -89,6 +89,10 @@ func (q *Queue) try(ctx context.Context, l *link, msg *nats.Msg) (queue.Receipt,
 	defer wake(nil)
 	defer context.AfterFunc(l.alive(), func() { wake(errors.New("the connection was lost")) })()
 
+	sentOver, err := q.proof.connection(l)
+	if err != nil {
+		return queue.Receipt{}, err
+	}
 	resp, err := l.nc.RequestMsgWithContext(tctx, msg)
 	if err != nil {
 		if cause := context.Cause(tctx); cause != nil && errors.Is(err, tctx.Err()) {
@@ -109,6 +113,12 @@ func (q *Queue) try(ctx context.Context, l *link, msg *nats.Msg) (queue.Receipt,
 		return queue.Receipt{}, ack.Error
 	case ack.Sequence == 0 || ack.Stream == "":
 		return queue.Receipt{}, errors.New("answer is not a confirmation: it names no stream and sequence")
+	}
+	// The library may have connected anew just before it sent.
+	if now, err := q.proof.connection(l); err != nil {
+		return queue.Receipt{}, err
+	} else if now != sentOver {
+		return queue.Receipt{}, errors.New("the connection was replaced before the confirmation")
 	}
 	return queue.Receipt{Sequence: ack.Sequence, Duplicate: ack.Duplicate}, nil
 }

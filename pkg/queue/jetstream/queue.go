@@ -23,7 +23,7 @@ type Queue struct {
 	publish []*link
 	turn    atomic.Uint32
 	budget  *semaphore.Weighted // bytes handed to the server, not confirmed
-	proof   string
+	proof   *prover
 	tune    tuning
 
 	ctx    context.Context // ends with Close
@@ -65,7 +65,7 @@ func open(ctx context.Context, c Config, t tuning) (*Queue, error) {
 		ctx, cancel = context.WithTimeout(ctx, c.ConnectTimeout)
 		defer cancel()
 	}
-	q := &Queue{cfg: c, tune: t, budget: semaphore.NewWeighted(c.MaxInFlightBytes), readers: map[*reader]struct{}{}}
+	q := &Queue{cfg: c, tune: t, budget: semaphore.NewWeighted(c.MaxInFlightBytes), readers: map[*reader]struct{}{}, proof: newProver(c)}
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 	fail := func(err error) (*Queue, error) {
 		return nil, errors.Join(err, q.Close())
@@ -77,34 +77,40 @@ func open(ctx context.Context, c Config, t tuning) (*Queue, error) {
 	if q.js, err = jetstream.New(q.control.nc); err != nil {
 		return fail(fmt.Errorf("queue: %w", err))
 	}
-	if q.proof, err = verify(ctx, c, q.control.nc); err != nil {
-		return fail(err)
-	}
 	for i := range c.PublishConnections {
-		l, err := dial(ctx, c, linkKind{name: fmt.Sprintf("publish-%d", i), failFast: true})
+		l, err := dial(ctx, c, linkKind{name: fmt.Sprintf("publish-%d", i), failFast: true, kick: q.proof.kick})
 		if err != nil {
 			return fail(err)
 		}
 		q.publish = append(q.publish, l)
 	}
+	if err := q.proof.start(ctx, q.ctx, q.publish); err != nil {
+		return fail(err)
+	}
 	return q, nil
 }
 
-// Durability says in a sentence what is promised and how that was verified.
-func (q *Queue) Durability() string { return q.proof }
+// Durability says in a sentence what is promised and how that is verified now:
+// the servers are asked again whenever a connection for publishing comes back.
+func (q *Queue) Durability() string { return q.proof.sentence() }
 
-// Ready is nil when a connection for publishing stands and, with an embedded
-// server, its store takes writes.
+// Ready is nil when a connection for publishing stands whose durability is
+// verified and, with an embedded server, its store takes writes.
 func (q *Queue) Ready(context.Context) error {
 	if q.ctx.Err() != nil {
 		return queue.ErrClosed
 	}
-	up := false
+	why := errors.New("no connection to the server")
 	for _, l := range q.publish {
-		up = up || l.isUp()
+		if !l.isUp() {
+			continue
+		}
+		if _, why = q.proof.connection(l); why == nil {
+			break
+		}
 	}
-	if !up {
-		return fmt.Errorf("%w: no connection to the server", queue.ErrUnavailable)
+	if why != nil {
+		return fmt.Errorf("%w: %w", queue.ErrUnavailable, why)
 	}
 	if h, ok := q.cfg.Conn.(interface{ Healthy() error }); ok {
 		if err := h.Healthy(); err != nil {
@@ -130,6 +136,7 @@ func (q *Queue) Close() error {
 			wg.Go(func() { _ = r.Close() }) // always nil
 		}
 		wg.Wait()
+		q.proof.wg.Wait()
 		for _, l := range q.publish {
 			l.close()
 		}

@@ -26,33 +26,51 @@ type varz struct {
 	} `json:"jetstream"`
 }
 
-// badVersion lost or could lose confirmed data in this release.
+// badVersion can lose confirmed data. Every server that was asked is looked at.
 const badVersion = "2.15.0"
 
-// verify gives a sentence about what is proven, or an error that says what was
-// asked, what was seen, and the ways out.
-func verify(ctx context.Context, c Config, nc *nats.Conn) (string, error) {
+// verify gives a sentence about what is proven and the number of servers that are
+// away, or an error that says what was asked, what was seen, and the ways out.
+// With whole no server may be away.
+func verify(ctx context.Context, c Config, nc *nats.Conn, whole bool) (proof string, away int, err error) {
 	if c.Durability == Process {
-		return "process: survives a crash of the server's process, not a power cut", nil
+		return "process: survives a crash of the server's process, not a power cut", 0, nil
 	}
-	var proof string
-	var err error
 	if c.Conn != nil {
 		proof, err = verifyEmbedded(c)
 	} else {
-		proof, err = verifyExternal(ctx, c, nc)
+		proof, away, err = verifyExternal(ctx, c, nc, whole)
 	}
-	if err == nil && nc.ConnectedServerVersion() == badVersion {
-		err = errors.New("nats-server 2.15.0 can lose confirmed data on compaction: use 2.15.2 or later, or 2.14.9")
+	if err == nil {
+		err = tooOld([]varz{connectedTo(nc)})
 	}
 	switch {
 	case err == nil:
-		return string(c.Durability) + ", verified: " + proof, nil
+		return string(c.Durability) + ", verified: " + proof, away, nil
 	case c.AllowUnverified:
 		c.Logger.Warn("queue durability is not verified", "durability", c.Durability, "reason", err)
-		return fmt.Sprintf("%s, NOT verified: %v", c.Durability, err), nil
+		return fmt.Sprintf("%s, NOT verified: %v", c.Durability, err), 0, nil
 	}
-	return "", fmt.Errorf("queue: durability %s cannot be verified: %w", c.Durability, err)
+	return "", 0, fmt.Errorf("queue: durability %s cannot be verified: %w", c.Durability, err)
+}
+
+// tooOld names the servers of badVersion.
+func tooOld(servers []varz) error {
+	var names []string
+	for _, v := range servers {
+		if v.Version == badVersion && !slices.Contains(names, v.Name) {
+			names = append(names, v.Name)
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	return fmt.Errorf("nats-server %s (%s) can lose confirmed data on compaction: use 2.15.2 or later, or 2.14.9",
+		badVersion, strings.Join(names, ", "))
+}
+
+func connectedTo(nc *nats.Conn) varz {
+	return varz{ID: nc.ConnectedServerId(), Name: nc.ConnectedServerName(), Version: nc.ConnectedServerVersion()}
 }
 
 func verifyEmbedded(c Config) (string, error) {
@@ -66,7 +84,7 @@ func verifyEmbedded(c Config) (string, error) {
 	return "the embedded server syncs before it confirms", nil
 }
 
-func verifyExternal(ctx context.Context, c Config, nc *nats.Conn) (string, error) {
+func verifyExternal(ctx context.Context, c Config, nc *nats.Conn, whole bool) (proof string, away int, err error) {
 	servers, asked := askSystem(ctx, nc)
 	var seen []string
 	if asked != nil {
@@ -80,21 +98,26 @@ func verifyExternal(ctx context.Context, c Config, nc *nats.Conn) (string, error
 		}
 		servers = append(servers, v)
 	}
-	proven, why := judge(servers, nc.ConnectedServerId(), c.Durability == Replicated)
+	if err := tooOld(servers); err != nil {
+		return "", 0, err
+	}
+	proof, away, why := judge(servers, nc.ConnectedServerId(), c.Durability == Replicated, whole)
 	if why == "" {
-		return proven, nil
+		return proof, away, nil
 	}
 	seen = append(seen, why)
-	return "", fmt.Errorf("asked by $SYS.REQ.SERVER.PING.VARZ and at %d monitor urls, saw: %s; either set sync_interval: always on every server and let them be asked (queue.monitor_urls: the http monitoring address of each), or set queue.allow_unverified: true",
+	return "", 0, fmt.Errorf("asked by $SYS.REQ.SERVER.PING.VARZ and at %d monitor urls, saw: %s; either set sync_interval: always on every server and let them be asked (queue.monitor_urls: the http monitoring address of each), or set queue.allow_unverified: true",
 		len(c.MonitorURLs), strings.Join(seen, "; "))
 }
 
 // judge wants every server of the cluster, and the one we talk to among them,
-// to sync always; for replicas it wants a cluster.
-func judge(servers []varz, connected string, clustered bool) (proof, why string) {
+// to sync always; for replicas it wants a cluster. Unless whole is wanted, up to
+// half of a cluster may be away, but not the one we talk to.
+func judge(servers []varz, connected string, clustered, whole bool) (proof string, away int, why string) {
 	var names, lazy []string
-	size, ids := 1, map[string]bool{}
+	size, ids, heard := 1, map[string]bool{}, false
 	for _, v := range servers {
+		heard = heard || v.ID == connected
 		if ids[v.ID] || v.JetStream.Config == nil {
 			continue
 		}
@@ -109,17 +132,22 @@ func judge(servers []varz, connected string, clustered bool) (proof, why string)
 		}
 	}
 	slices.Sort(names)
+	away = max(0, size-len(ids))
 	switch {
 	case len(ids) == 0:
-		return "", "no server that told its settings"
+		return "", 0, "no server that told its settings"
 	case len(lazy) > 0:
-		return "", fmt.Sprintf("servers that confirm before they sync: %s", strings.Join(lazy, ", "))
-	case len(ids) < size:
-		return "", fmt.Sprintf("%d of %d servers of the cluster: %s", len(ids), size, strings.Join(names, ", "))
+		return "", 0, fmt.Sprintf("servers that confirm before they sync: %s", strings.Join(lazy, ", "))
+	case away > 0 && (whole || 2*away > size || !heard):
+		return "", 0, fmt.Sprintf("%d of %d servers of the cluster: %s", len(ids), size, strings.Join(names, ", "))
 	case clustered && size == 1:
-		return "", fmt.Sprintf("no cluster, but one server: %s", names[0])
+		return "", 0, fmt.Sprintf("no cluster, but one server: %s", names[0])
 	case size == 1 && !ids[connected]:
-		return "", fmt.Sprintf("other servers (%s) than the one connected to (%s)", strings.Join(names, ", "), connected)
+		return "", 0, fmt.Sprintf("other servers (%s) than the one connected to (%s)", strings.Join(names, ", "), connected)
 	}
-	return "sync always on " + strings.Join(names, ", "), ""
+	proof = "sync always on " + strings.Join(names, ", ")
+	if away > 0 {
+		proof += fmt.Sprintf(" (%d of %d servers; the others are away)", len(ids), size)
+	}
+	return proof, away, ""
 }

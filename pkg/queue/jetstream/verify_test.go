@@ -113,10 +113,48 @@ func TestJudge(t *testing.T) {
 		{"a cluster is asked for", []varz{server("1", true, 0)}, true, "", "no cluster"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			proof, why := judge(c.servers, "1", c.clustered)
+			proof, _, why := judge(c.servers, "1", c.clustered, true)
 			if proof != c.proof || (c.why == "") != (why == "") || !strings.Contains(why, c.why) {
 				t.Fatalf("%q, %q; want %q, %q", proof, why, c.proof, c.why)
 			}
 		})
+	}
+	three := []varz{server("1", true, 3), server("2", true, 3), server("3", true, 3)}
+	for _, c := range []struct {
+		name    string
+		servers []varz
+		away    int // -1: not proven
+	}{
+		{"all", three, 0},
+		{"one is away", three[:2], 1},
+		{"two are away", three[:1], -1},
+		{"the one connected to is away", three[1:], -1},
+		{"one is away, one is lazy", []varz{server("1", true, 3), server("2", false, 3)}, -1},
+	} {
+		t.Run("later: "+c.name, func(t *testing.T) {
+			proof, away, why := judge(c.servers, "1", true, false)
+			if (c.away < 0) != (why != "") || c.away >= 0 && away != c.away || c.away > 0 != strings.Contains(proof, "away") {
+				t.Fatalf("%q, %d away, %q", proof, away, why)
+			}
+		})
+	}
+}
+
+// TestOldVersion: the release that loses data is refused on every server that
+// was asked, also on one that we are not connected to.
+func TestOldVersion(t *testing.T) {
+	t.Parallel()
+	s := serve(t, embedded.Config{SyncAlways: true, Listen: "127.0.0.1:0", MonitorListen: "127.0.0.1:0"})
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"server_id":"X","server_name":"aged","version":"2.15.0","jetstream":{"config":{"sync_always":true}}}`)
+	}))
+	defer other.Close()
+	c := Config{URL: s.ClientURL(), MonitorURLs: []string{s.MonitorURL(), other.URL}}
+	if _, err := tryOpen(t, c); err == nil || !strings.Contains(err.Error(), "2.15.0 (aged)") {
+		t.Fatalf("error is %v", err)
+	}
+	c.AllowUnverified = true
+	if proof, err := tryOpen(t, c); err != nil || !strings.Contains(proof, "NOT verified") || !strings.Contains(proof, "aged") {
+		t.Fatalf("%q, %v", proof, err)
 	}
 }
