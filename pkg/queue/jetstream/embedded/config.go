@@ -25,7 +25,8 @@ type Config struct {
 	SyncAlways bool
 	// MaxStoreBytes bounds all streams together. Required; DefaultMaxStore
 	// proposes a value. At most 80 % of the volume's free bytes plus the bytes
-	// that Dir uses already.
+	// that Dir uses already, when the store is new. One that holds streams starts
+	// with a warning, so that it can be drained after other data took the space.
 	MaxStoreBytes int64
 	// MaxPayload is the largest message. Default 8 MiB, at most 64 MiB.
 	MaxPayload int32

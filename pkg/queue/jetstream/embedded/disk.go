@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,16 +25,61 @@ func DefaultMaxStore(dir string) (int64, error) {
 
 func share(free, used int64) int64 { return (free + used) / 10 * 8 }
 
-func checkSpace(dir string, want int64) error {
+// checkSpace refuses a new store that the volume is too small for. One that
+// holds streams must start, else they could not be drained: it is warned of.
+func checkSpace(dir string, want int64, log *slog.Logger) error {
 	free, used, err := space(dir)
 	if err != nil {
 		return err
 	}
-	if limit := share(free, used); want > limit {
-		return fmt.Errorf("queue store %s: max store of %d bytes is above %d, which is 80 %% of the volume's %d free and %d used here: lower queue.max_bytes, or free space",
-			dir, want, limit, free, used)
+	limit := share(free, used)
+	if want <= limit {
+		return nil
 	}
-	return nil
+	streams, err := streamDirs(dir)
+	if err != nil {
+		return err
+	}
+	if len(streams) > 0 {
+		log.Warn("queue store: other data has taken space that the queue may need; it starts all the same, and refuses data once the disk is full: lower queue.max_bytes, or free space",
+			"dir", dir, "max_bytes", want, "limit", limit, "free", free, "used", used, "streams", len(streams))
+		return nil
+	}
+	return fmt.Errorf("queue store %s: max store of %d bytes is above %d, which is 80 %% of the volume's %d free and %d used here: lower queue.max_bytes, or free space",
+		dir, want, limit, free, used)
+}
+
+// streamDirs are the directories of the streams in the store, of all accounts.
+func streamDirs(dir string) ([]string, error) {
+	root := filepath.Join(dir, server.JetStreamStoreDir)
+	list := func(path string) ([]fs.DirEntry, error) {
+		entries, err := os.ReadDir(path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			return nil, nil // the server says what is wrong with it
+		}
+		if err != nil {
+			return nil, fmt.Errorf("queue store %s: streams: %w", dir, err)
+		}
+		return entries, nil
+	}
+	accounts, err := list(root)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, a := range accounts {
+		path := filepath.Join(root, a.Name(), "streams")
+		streams, err := list(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range streams {
+			if s.IsDir() {
+				found = append(found, filepath.Join(path, s.Name()))
+			}
+		}
+	}
+	return found, nil
 }
 
 // space gives the bytes that are free for this user on the volume of dir, and

@@ -289,6 +289,42 @@ func TestSpace(t *testing.T) {
 	start(t, Config{Dir: dir}) // the failed start gave the directory free
 }
 
+// TestSpaceTaken: a store that holds streams starts when other data has taken
+// the space, and says so; what is in it can be read. A new one is refused.
+func TestSpaceTaken(t *testing.T) {
+	var logged logBuffer
+	dir := t.TempDir()
+	s := start(t, Config{Dir: dir})
+	shutdown(t, s)
+	const tooMuch = 1 << 60
+	if _, err := Start(t.Context(), Config{Dir: dir, MaxStoreBytes: tooMuch}); err == nil || !strings.Contains(err.Error(), "80 %") {
+		t.Fatalf("a store without streams: %v", err)
+	}
+	s = start(t, Config{Dir: dir})
+	js := inside(t, s)
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), "s", []byte("kept")); err != nil {
+		t.Fatal(err)
+	}
+	shutdown(t, s)
+
+	s = start(t, Config{Dir: dir, MaxStoreBytes: tooMuch, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	st, err := inside(t, s).Stream(t.Context(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := st.GetMsg(t.Context(), 1); err != nil || string(m.Data) != "kept" {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	for _, want := range []string{"level=WARN", "max_bytes=" + strconv.Itoa(tooMuch), "free=", "used=", "limit=", "streams=1", dir} {
+		if !strings.Contains(logged.String(), want) {
+			t.Errorf("no %s in %s", want, logged.String())
+		}
+	}
+}
+
 // TestRestart keeps what is stored; clients inside the process come back.
 func TestRestart(t *testing.T) {
 	var logged logBuffer

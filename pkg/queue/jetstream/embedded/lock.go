@@ -36,10 +36,12 @@ func lockDir(dir string) (*os.File, error) {
 		}
 		return fail(fmt.Errorf("in use by process %s: stop it, or choose another dir", strings.TrimSpace(string(pid))))
 	}
-	if err := f.Truncate(0); err != nil {
-		return fail(err)
+	// In this order the file keeps its block, which a full disk might not give again.
+	n, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	if err == nil {
+		err = f.Truncate(int64(n))
 	}
-	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0); err != nil {
+	if err != nil {
 		return fail(err)
 	}
 	return f, nil

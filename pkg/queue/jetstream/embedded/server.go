@@ -30,7 +30,7 @@ type Server struct {
 
 // Start runs a server on c.Dir and waits until it has read its store. It logs
 // its progress if that takes long. It fails if the directory is in use, the
-// volume is too small, or ctx or ReadyTimeout ends.
+// volume is too small for a new store, or ctx or ReadyTimeout ends.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSpace(dir, c.MaxStoreBytes); err != nil {
+	if err := checkSpace(dir, c.MaxStoreBytes, c.Logger); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	srv, remains, err := run(ctx, c)
