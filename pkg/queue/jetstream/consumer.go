@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,7 +31,7 @@ func (q *Queue) EnsureConsumer(ctx context.Context, stream string, c queue.Consu
 		return err
 	}
 	defer done()
-	_, err = s.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+	want := jetstream.ConsumerConfig{
 		Durable:       c.Name,
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       c.AckWait,
@@ -38,11 +39,30 @@ func (q *Queue) EnsureConsumer(ctx context.Context, stream string, c queue.Consu
 		MaxAckPending: c.MaxAckPending,
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 		// InactiveThreshold 0: a consumer without readers lives for ever.
-	})
-	if err != nil {
+	}
+	// An update without a change writes to the disk, which may be full: then the
+	// consumer must still be usable, to drain the stream.
+	switch have, err := s.Consumer(ctx, c.Name); {
+	case err == nil:
+		if sameConsumer(have.CachedInfo().Config, want) {
+			return nil
+		}
+	case !errors.Is(err, jetstream.ErrConsumerNotFound):
+		return apiError("consumer "+c.Name+" of stream "+stream, err)
+	}
+	if _, err = s.CreateOrUpdateConsumer(ctx, want); err != nil {
 		return apiError("consumer "+c.Name+" of stream "+stream, err)
 	}
 	return nil
+}
+
+// sameConsumer compares what an update could change, and what it would refuse.
+func sameConsumer(have, want jetstream.ConsumerConfig) bool {
+	return have.AckPolicy == want.AckPolicy && have.AckWait == want.AckWait && have.MaxDeliver == want.MaxDeliver &&
+		have.MaxAckPending == want.MaxAckPending && have.DeliverPolicy == want.DeliverPolicy &&
+		have.InactiveThreshold == 0 && have.FilterSubject == "" && len(have.FilterSubjects) == 0 && len(have.BackOff) == 0 &&
+		have.DeliverSubject == "" && have.MaxRequestBatch == 0 && have.MaxRequestExpires == 0 && have.MaxRequestMaxBytes == 0 &&
+		!have.HeadersOnly && have.PauseUntil == nil
 }
 
 // ConsumerState implements queue.Provisioner.

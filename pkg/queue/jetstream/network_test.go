@@ -189,6 +189,31 @@ func TestRefusedPulls(t *testing.T) {
 	next(t, c)
 }
 
+// TestEnsureConsumerWritesOnce: an update would write to a disk that may be full.
+func TestEnsureConsumerWritesOnce(t *testing.T) {
+	t.Parallel()
+	var writes atomic.Int32
+	q := through(t, Config{}, func(_ *proxy, _ *conn, toServer bool, o op) bool {
+		if toServer && strings.Contains(o.line, "$JS.API.CONSUMER.CREATE.") {
+			writes.Add(1)
+		}
+		return true
+	})
+	const stream = "PENSTOCK_NET_0"
+	f := func(c queue.ConsumerConfig, want int32) {
+		t.Helper()
+		if err := q.EnsureConsumer(t.Context(), stream, c); err != nil || writes.Load() != want {
+			t.Fatalf("%d writes, want %d: %v", writes.Load(), want, err)
+		}
+	}
+	ensure(t, q, stream, 1<<20)
+	f(queue.ConsumerConfig{Name: "c"}, 1)
+	f(queue.ConsumerConfig{Name: "c"}, 1)
+	f(queue.ConsumerConfig{Name: "c", AckWait: time.Second}, 2)
+	f(queue.ConsumerConfig{Name: "c", AckWait: time.Second}, 2)
+	f(queue.ConsumerConfig{Name: "c", AckWait: time.Second, MaxAckPending: 7}, 3)
+}
+
 // TestCutWhileReading: a new connection needs a new pull.
 func TestCutWhileReading(t *testing.T) {
 	t.Parallel()
