@@ -96,6 +96,27 @@ func (p Plan) AllStreams() []string {
 	return append(names, DeadLetters)
 }
 
+// Beyond lists the telemetry streams that exist and are not the plan's: a plan
+// with more shards made them, and processes of this one neither fill nor drain
+// them.
+func (p Plan) Beyond(ctx context.Context, q queue.Provisioner) ([]string, error) {
+	var names []string
+	for _, s := range otlp.Signals {
+		for shard := p.Shards; ; shard++ {
+			name := Stream(s, shard)
+			_, err := q.StreamState(ctx, name)
+			if errors.Is(err, queue.ErrNotFound) {
+				break
+			}
+			if err != nil {
+				return nil, fmt.Errorf("look for stream %s: %w", name, err)
+			}
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
 // Apply makes what is missing. A durable that exists is left as it is: its
 // settings are those of the workers (ApplyConsumers), and a gateway that knows
 // others must not change the ack wait under an export. An error names the

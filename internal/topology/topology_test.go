@@ -249,6 +249,35 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 	}
 }
 
+// Fewer shards than there are streams of leave data behind, which is found.
+func TestBeyond(t *testing.T) {
+	for name, q := range map[string]queue.Queue{"memory": memory.New(), "jetstream": realQueue(t, 100<<20)} {
+		t.Run(name, func(t *testing.T) {
+			if err := topology.Apply(t.Context(), q, plan()); err != nil {
+				t.Fatal(err)
+			}
+			f := func(shards int, want ...string) {
+				t.Helper()
+				p := plan()
+				p.Shards = shards
+				if got, err := p.Beyond(t.Context(), q); err != nil || !slices.Equal(got, want) {
+					t.Errorf("%d shards: %v, %v; want %v", shards, got, err, want)
+				}
+			}
+			f(3)
+			f(2)
+			f(1, "PENSTOCK_TRACES_1", "PENSTOCK_METRICS_1", "PENSTOCK_LOGS_1")
+		})
+	}
+	q := memory.New()
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plan().Beyond(t.Context(), q); !errors.Is(err, queue.ErrClosed) || !strings.HasPrefix(err.Error(), "look for stream PENSTOCK_TRACES_2: ") {
+		t.Errorf("closed: %v", err)
+	}
+}
+
 // A durable of which nothing can be learnt is not taken for a missing one.
 func TestUnknownDurableIsAnError(t *testing.T) {
 	err := topology.Apply(t.Context(), noWord{memory.New()}, plan())

@@ -16,6 +16,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/worker/exporter"
 	"github.com/penstock-otel/penstock/internal/worker/exporter/exportertest"
 	"github.com/penstock-otel/penstock/pkg/codec"
+	"github.com/penstock-otel/penstock/pkg/queue"
 	"github.com/penstock-otel/penstock/pkg/queue/memory"
 )
 
@@ -153,6 +154,51 @@ func TestEveryShardIsDrained(t *testing.T) {
 		r.stop()
 		r.wantMetric(12, "penstock_exporter_sent_metric_points_total")
 	})
+}
+
+// A worker with fewer shards than there are streams of says what it leaves.
+func TestStreamsBeyondThePlanAreSaid(t *testing.T) {
+	for _, c := range []struct {
+		shards, said int
+		part         string
+	}{
+		{1, 1, `streams="[PENSTOCK_TRACES_1 PENSTOCK_TRACES_2 PENSTOCK_METRICS_1 PENSTOCK_METRICS_2 PENSTOCK_LOGS_1 PENSTOCK_LOGS_2]" shards=1`},
+		{2, 1, `streams="[PENSTOCK_TRACES_2 PENSTOCK_METRICS_2 PENSTOCK_LOGS_2]" shards=2`},
+		{3, 0, "queue.shards"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var g gauge
+			deaf := &deaf{Queue: memory.New(), until: time.Now().Add(time.Minute)}
+			r := newRig(t, deaf, []worker.Destination{to("backend")}, g.slow(0))
+			r.o.Plan.Shards = 3
+			if err := topology.Apply(t.Context(), r.q, r.o.Plan); err != nil {
+				t.Fatal(err)
+			}
+			r.o.Plan.Shards = c.shards
+			r.start()
+			time.Sleep(time.Hour)
+			r.stop()
+			if n := r.log.count("level=ERROR"); n != c.said || n != r.log.count(c.part) {
+				t.Errorf("%d of 3 shards: want %d lines with %s, log:\n%s", c.shards, c.said, c.part, r.log)
+			}
+			deaf.until = time.Now().Add(time.Minute)
+			r.start()
+			r.stop() // does not wait for an answer
+		})
+	}
+}
+
+// deaf tells nothing of its streams for a time.
+type deaf struct {
+	*memory.Queue
+	until time.Time
+}
+
+func (q *deaf) StreamState(ctx context.Context, stream string) (queue.StreamState, error) {
+	if time.Now().Before(q.until) {
+		return queue.StreamState{}, queue.ErrUnavailable
+	}
+	return q.Queue.StreamState(ctx, stream)
 }
 
 func TestMetricsAreClean(t *testing.T) {

@@ -84,6 +84,24 @@ func (w *Worker) Start() {
 	for _, l := range w.lanes {
 		w.pulling.Go(l.run)
 	}
+	w.pulling.Go(w.lookBeyond)
+}
+
+// lookBeyond tells of streams that no lane drains. It asks until it is answered.
+func (w *Worker) lookBeyond() {
+	for {
+		names, err := w.o.Plan.Beyond(w.pull, w.o.Queue)
+		if err == nil {
+			if len(names) > 0 {
+				w.o.Logger.Error("streams exist beyond queue.shards and this worker does not drain them; set queue.shards to what made them, here and in gateways",
+					"streams", names, "shards", w.o.Plan.Shards)
+			}
+			return
+		}
+		if !w.pause(reopenPause) {
+			return
+		}
+	}
 }
 
 // Stop ends pulling, lets exports finish until shortly before ctx ends, gives
