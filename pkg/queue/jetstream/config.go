@@ -43,7 +43,8 @@ type Config struct {
 	Name string
 	// Conn is an embedded server (package embedded). Exclusive with URL. What it
 	// promises is asked of it, if it has the method SyncAlways() bool; if it has
-	// Healthy() error, Ready asks that too.
+	// Healthy() error, Ready asks that too; if it has StreamDir(stream string)
+	// string, EnsureStream asks for what an earlier stream has left.
 	Conn nats.InProcessConnProvider
 	// Replicas of each stream, 1 to 5. Default 1, for Replicated 3.
 	Replicas int

@@ -3,6 +3,8 @@ package jetstream
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +87,48 @@ func TestAdopt(t *testing.T) {
 			t.Errorf("%d: still differs: %+v (%v)", i, s.CachedInfo().Config, err)
 		}
 	}
+}
+
+// TestStreamMade: a stream that the server has lost is made anew, loudly.
+func TestStreamMade(t *testing.T) {
+	t.Parallel()
+	const stream = "MADE_0"
+	t.Run("embedded", func(t *testing.T) {
+		var logged logLines
+		s := serve(t, embedded.Config{})
+		q := openQueue(t, Config{Conn: s, Durability: Process, Logger: logged.logger()})
+		ensure(t, q, stream, 1<<20)
+		ensure(t, q, stream, 1<<20)
+		publish(t, q, stream, "a", 10)
+		if n := len(logged.with("level=INFO", "a stream is made", stream)); n != 1 || len(logged.with("level=ERROR")) > 0 {
+			t.Fatalf("a new stream is told %d times: %s", n, logged.with(""))
+		}
+		_ = q.Close() // always nil
+		shutdown(t, s)
+		dir := s.StreamDir(stream)
+		if err := os.Remove(filepath.Join(dir, "meta.sum")); err != nil {
+			t.Fatal(err)
+		}
+		q = openQueue(t, Config{Conn: serve(t, embedded.Config{Dir: s.Dir()}), Durability: Process, Logger: logged.logger()})
+		if _, err := q.StreamState(t.Context(), stream); !isNotFound(err) {
+			t.Fatalf("the server did not skip the stream: %v", err)
+		}
+		ensure(t, q, stream, 1<<20)
+		if len(logged.with("level=ERROR", "not recovered", stream, dir)) != 1 {
+			t.Fatalf("log: %s", logged.with(""))
+		}
+	})
+	t.Run("external", func(t *testing.T) {
+		var logged logLines
+		s := serve(t, embedded.Config{Listen: "127.0.0.1:0"})
+		q := openQueue(t, Config{URL: s.ClientURL(), Durability: Process, Logger: logged.logger()})
+		for range 2 {
+			ensure(t, q, stream, 1<<20)
+			if len(logged.with("level=WARN", "only at the first start", stream)) != 1 {
+				t.Fatalf("log: %s", logged.with(""))
+			}
+		}
+	})
 }
 
 func TestNoRoom(t *testing.T) {

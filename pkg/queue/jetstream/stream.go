@@ -58,6 +58,7 @@ func (q *Queue) EnsureStream(ctx context.Context, c queue.StreamConfig) error {
 		case err == nil:
 			have = s.CachedInfo()
 		case errors.Is(err, jetstream.ErrStreamNotFound):
+			trace, known := q.trace(c.Name)
 			if s, err = q.js.CreateStream(ctx, want); errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 				continue
 			}
@@ -65,6 +66,7 @@ func (q *Queue) EnsureStream(ctx context.Context, c queue.StreamConfig) error {
 				return provisionError(c.Name, c.MaxBytes, err)
 			}
 			have = s.CachedInfo()
+			q.logMade(have, trace, known)
 		default:
 			return provisionError(c.Name, c.MaxBytes, err)
 		}
@@ -81,6 +83,30 @@ func (q *Queue) EnsureStream(ctx context.Context, c queue.StreamConfig) error {
 	}
 	return fmt.Errorf("queue: stream %s: %w: it keeps changing: several processes with different settings?",
 		c.Name, queue.ErrUnavailable)
+}
+
+// trace is a directory that a stream of the name has left in an embedded store,
+// "" for none. Not known for an external server.
+func (q *Queue) trace(stream string) (dir string, known bool) {
+	s, known := q.cfg.Conn.(interface{ StreamDir(stream string) string })
+	if !known {
+		return "", false
+	}
+	return s.StreamDir(stream), true
+}
+
+// logMade is loud about a stream that was there before: the server skips one
+// that it cannot recover, and without it nothing would work.
+func (q *Queue) logMade(s *jetstream.StreamInfo, trace string, known bool) {
+	log := q.cfg.Logger.With("stream", s.Config.Name, "messages", s.State.Msgs)
+	switch {
+	case trace != "":
+		log.Error("queue: a stream that existed was not recovered by the server, and is made anew: what it held may be lost; see the server's log before", "dir", trace)
+	case known:
+		log.Info("queue: a stream is made")
+	default:
+		log.Warn("queue: a stream is made because the server has none of the name: an empty queue is normal only at the first start, else what it held is lost")
+	}
 }
 
 func (q *Queue) checkStreamConfig(c queue.StreamConfig) error {

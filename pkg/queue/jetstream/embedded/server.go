@@ -130,6 +130,17 @@ func (s *Server) MonitorURL() string {
 	return "http://" + net.JoinHostPort(a.IP.String(), strconv.Itoa(a.Port))
 }
 
+// StreamDir is the directory of a stream of clients inside the process, "" if
+// there is none. One of a stream that the server does not have is of a stream
+// that it could not recover.
+func (s *Server) StreamDir(stream string) string {
+	dir := filepath.Join(s.cfg.Dir, server.JetStreamStoreDir, "$G", "streams", stream)
+	if _, err := os.Stat(dir); err != nil {
+		return ""
+	}
+	return dir
+}
+
 // Healthy is the server's /healthz: nil, or what is wrong, which includes a
 // stream that takes no more writes since an I/O error. Only Restart heals that.
 func (s *Server) Healthy() error {
