@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -26,6 +27,18 @@ const (
 	codeMessageNotFound = jetstream.JSErrCodeMessageNotFound
 )
 
+// wrongStreamError is a confirmation by a stream that was not asked for. What
+// became of the message on the one that was is not known.
+type wrongStreamError struct {
+	subject, want, got string
+	seq                uint64
+}
+
+func (e wrongStreamError) Error() string {
+	return fmt.Sprintf("subject %s is stored by stream %s (at sequence %d), not by %s: the subject mapping is wrong: look at the subjects, mappings and imports of the account, and of other streams",
+		e.subject, e.got, e.seq, e.want)
+}
+
 // classify gives the contract's error for an answer that no repetition changes,
 // and nil for everything that is worth another try.
 func classify(err error) error {
@@ -34,6 +47,9 @@ func classify(err error) error {
 	}
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return queue.ErrNotFound
+	}
+	if _, ok := errors.AsType[wrongStreamError](err); ok {
+		return queue.ErrUnavailable // the outcome is unknown, but a repetition goes there too
 	}
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {

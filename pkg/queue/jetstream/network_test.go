@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -54,6 +55,36 @@ func TestLostConfirmation(t *testing.T) {
 	}
 	if r := publish(t, q, "PENSTOCK_NET_0", "b", 10); r.Duplicate || r.Sequence != 2 {
 		t.Fatalf("receipt %+v, want 2", r)
+	}
+}
+
+// TestConfirmedByAnother: a confirmation must be of the stream that was asked
+// for. No second try goes the same way.
+func TestConfirmedByAnother(t *testing.T) {
+	t.Parallel()
+	var tries atomic.Int32
+	q := through(t, Config{}, func(_ *proxy, c *conn, toServer bool, o op) bool {
+		if isPublish(toServer, o) {
+			tries.Add(1)
+		}
+		if isConfirmation(toServer, o) {
+			go c.toClient(o.line + "\r\n" + strings.Replace(string(o.payload), "PENSTOCK_NET_0", "PENSTOCK_NET_9", 1))
+			return false
+		}
+		return true
+	})
+	ensure(t, q, "PENSTOCK_NET_0", 1<<20)
+	_, err := q.Publish(t.Context(), "PENSTOCK_NET_0", &queue.Message{ID: "a"})
+	if !errors.Is(err, queue.ErrUnavailable) || errors.Is(err, queue.ErrNotFound) {
+		t.Fatalf("error is %v", err)
+	}
+	for _, want := range []string{"PENSTOCK_NET_9", "not by PENSTOCK_NET_0", "subject mapping is wrong", Subject("PENSTOCK_NET_0")} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in %v", want, err)
+		}
+	}
+	if tries.Load() != 1 {
+		t.Errorf("%d tries", tries.Load())
 	}
 }
 

@@ -51,7 +51,7 @@ func (q *Queue) Publish(ctx context.Context, stream string, m *queue.Message) (q
 	var last error
 	for try := 1; ; try++ {
 		l := q.publish[(turn+try)%len(q.publish)]
-		r, err := q.try(ctx, l, msg)
+		r, err := q.try(ctx, l, stream, msg)
 		if err == nil {
 			return r, nil
 		}
@@ -81,7 +81,7 @@ func (q *Queue) gaveUp(stream, id string, tries int, start time.Time, last error
 
 // try publishes once. Its error may hide a stored message, unless it is the
 // server's own answer.
-func (q *Queue) try(ctx context.Context, l *link, msg *nats.Msg) (queue.Receipt, error) {
+func (q *Queue) try(ctx context.Context, l *link, stream string, msg *nats.Msg) (queue.Receipt, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, q.cfg.PublishTimeout,
 		fmt.Errorf("no confirmation within %s", q.cfg.PublishTimeout))
 	defer cancel()
@@ -113,6 +113,8 @@ func (q *Queue) try(ctx context.Context, l *link, msg *nats.Msg) (queue.Receipt,
 		return queue.Receipt{}, ack.Error
 	case ack.Sequence == 0 || ack.Stream == "":
 		return queue.Receipt{}, errors.New("answer is not a confirmation: it names no stream and sequence")
+	case ack.Stream != stream:
+		return queue.Receipt{}, wrongStreamError{msg.Subject, stream, ack.Stream, ack.Sequence}
 	}
 	// The library may have connected anew just before it sent.
 	if now, err := q.proof.connection(l); err != nil {
