@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -60,10 +61,12 @@ func newReader(q *Queue, l *consumeLink, stream, consumer string, o queue.Consum
 	return r
 }
 
+// start subscribes and pulls. After an error nothing of the reader is left.
 func (r *reader) start() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.subscribeLocked(); err != nil {
+		r.stop()
 		return err
 	}
 	go r.run() // Close waits for done
@@ -81,7 +84,7 @@ func (r *reader) subscribeLocked() error {
 	}
 	// The bound is what is pulled. The library's own would drop deliveries.
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return err
+		return errors.Join(err, sub.Unsubscribe())
 	}
 	r.sub, r.inbox = sub, inbox
 	return nil

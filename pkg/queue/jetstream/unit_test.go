@@ -141,6 +141,24 @@ func TestOpenFails(t *testing.T) {
 	ensure(t, q, "AUTH_0", 1<<20)
 }
 
+// TestReaderCannotStart leaves nothing behind.
+func TestReaderCannotStart(t *testing.T) {
+	q := openQueue(t, Config{Conn: serve(t, embedded.Config{}), Durability: Process})
+	ensure(t, q, "START_0", 1<<20, "c")
+	l, err := q.consumeLink(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.close()
+	r := newReader(q, l, "START_0", "c", queue.ConsumeOptions{MaxBytes: 1, MaxMessages: 1}, time.Second)
+	if err := r.start(); err == nil || r.ctx.Err() == nil {
+		t.Fatalf("error %v, context %v: the queue keeps the reader's context", err, r.ctx.Err())
+	}
+	if _, err := q.Consume(t.Context(), "START_0", "c", queue.ConsumeOptions{}); !errors.Is(err, queue.ErrUnavailable) || l.pledged != 1 || len(q.readers) > 0 {
+		t.Fatalf("error %v, %d bytes pledged, %d readers", err, l.pledged, len(q.readers))
+	}
+}
+
 // TestByteBudget: a publish waits while others have the budget, and no longer
 // than its context.
 func TestByteBudget(t *testing.T) {
