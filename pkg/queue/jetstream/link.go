@@ -65,8 +65,8 @@ func dial(ctx context.Context, c Config, kind linkKind) (*link, error) {
 	if kind.failFast {
 		opts.ReconnectBufSize = -1
 	}
-	opts.ConnectedCB = func(nc *nats.Conn) { l.connected(nc, "connected") }
-	opts.ReconnectedCB = func(nc *nats.Conn) { l.connected(nc, "connected again") }
+	opts.ConnectedCB = func(nc *nats.Conn) { l.connected(nc, true) }
+	opts.ReconnectedCB = func(nc *nats.Conn) { l.connected(nc, false) }
 	opts.DisconnectedErrCB = func(_ *nats.Conn, err error) { l.lost(err) }
 	opts.ReconnectErrCB = func(_ *nats.Conn, err error) {
 		l.mu.Lock()
@@ -136,13 +136,16 @@ func reconnectDelay(tries int) time.Duration {
 	return jitter(min(2*time.Second, 50*time.Millisecond<<min(tries, 6)))
 }
 
-func (l *link) connected(nc *nats.Conn, how string) {
+// connected logs what a newcomer need not know at debug: a first connect, unless
+// it was waited for.
+func (l *link) connected(nc *nats.Conn, first bool) {
 	l.mu.Lock()
 	if l.up {
 		l.mu.Unlock()
 		return
 	}
 	l.up = true
+	waited := l.lastErr != nil
 	l.lastErr = nil
 	l.live, l.lose = context.WithCancel(context.Background())
 	close(l.back)
@@ -150,8 +153,18 @@ func (l *link) connected(nc *nats.Conn, how string) {
 	if l.kick != nil {
 		wake(l.kick)
 	}
-	l.log.Info("queue "+how, "server", nc.ConnectedServerName(), "version", nc.ConnectedServerVersion(),
-		"url", nc.ConnectedUrlRedacted())
+	level, text := slog.LevelInfo, "queue connected again"
+	if first {
+		text = "queue connected"
+		if !waited {
+			level = slog.LevelDebug
+		}
+	}
+	args := []any{"server", nc.ConnectedServerName(), "version", nc.ConnectedServerVersion()}
+	if nc.Opts.InProcessServer == nil {
+		args = append(args, "url", nc.ConnectedUrlRedacted())
+	}
+	l.log.Log(context.Background(), level, text, args...)
 }
 
 func (l *link) lost(err error) {
@@ -168,7 +181,7 @@ func (l *link) lost(err error) {
 	case err != nil:
 		l.log.Warn("queue connection lost", "error", err)
 	default:
-		l.log.Info("queue connection closed")
+		l.log.Debug("queue connection closed")
 	}
 }
 

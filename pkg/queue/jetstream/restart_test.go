@@ -217,6 +217,67 @@ func TestPublishWithoutServer(t *testing.T) {
 	}
 }
 
+// TestConnectionLog: coming and going in order is for debug, a loss and what
+// ends it are not. Inside the process there is no address.
+func TestConnectionLog(t *testing.T) {
+	t.Parallel()
+	for _, inside := range []bool{true, false} {
+		t.Run(fmt.Sprintf("in process %t", inside), func(t *testing.T) {
+			var logged logLines
+			s := serve(t, embedded.Config{})
+			c := Config{Conn: s, Durability: Process, Logger: logged.logger()}
+			if !inside {
+				s = fixedPort(t, serve(t, embedded.Config{Listen: "127.0.0.1:0"}))
+				c.Conn, c.URL = nil, s.ClientURL()
+			}
+			f := func(n int, parts ...string) {
+				t.Helper()
+				if got := logged.with(parts...); len(got) != n {
+					t.Errorf("%d lines with %q, want %d: %s", len(got), parts, n, logged.with(""))
+				}
+			}
+			q := openQueue(t, c) // two connections
+			if err := s.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			until(t, "all are connected again", func() bool { return len(logged.with("level=INFO", `"queue connected again"`)) == 2 })
+			_ = q.Close() // always nil
+			f(2, "level=DEBUG", `"queue connected"`)
+			f(2, "level=WARN", "connection lost")
+			f(2, "level=DEBUG", "connection closed")
+			f(2, "level=INFO")
+			if inside {
+				f(0, "4222")
+				f(0, "url=")
+			} else {
+				f(4, "url="+s.ClientURL())
+			}
+		})
+	}
+	t.Run("waited for", func(t *testing.T) {
+		var logged logLines
+		s := serve(t, embedded.Config{Listen: "127.0.0.1:0"})
+		dir, url, addr := s.Dir(), s.ClientURL(), s.Addr().String()
+		shutdown(t, s)
+		opened := make(chan error, 1)
+		go func() { // received below
+			q, err := Open(t.Context(), Config{URL: url, Durability: Process, Logger: logged.logger()})
+			if err == nil {
+				err = q.Close()
+			}
+			opened <- err
+		}()
+		until(t, "the trouble is told", func() bool { return len(logged.with("level=WARN", "cannot be reached")) > 0 })
+		serve(t, embedded.Config{Dir: dir, Listen: addr})
+		if err := <-opened; err != nil {
+			t.Fatal(err)
+		}
+		if len(logged.with("level=INFO", `"queue connected"`)) != 1 {
+			t.Errorf("log: %s", logged.with(""))
+		}
+	})
+}
+
 // TestHorizon bounds the repetitions without any deadline of the caller.
 func TestHorizon(t *testing.T) {
 	t.Parallel()
