@@ -153,7 +153,11 @@ func (p *prover) tell(first bool, proof string, err error) {
 	}
 	p.mu.Unlock()
 	switch {
-	case first || !p.enforced():
+	case first:
+	case !p.enforced(): // a worker reads on, and need not hear the same at each reconnect
+		if proof != wasProof {
+			p.cfg.Logger.Warn("queue durability has changed", "durability", proof)
+		}
 	case err != nil && err.Error() != wasWhy:
 		p.cfg.Logger.Warn("queue: nothing is published until durability is verified again", "error", err)
 	case err == nil && (wasWhy != "" || proof != wasProof):

@@ -167,8 +167,9 @@ func TestProofNotAskedFor(t *testing.T) {
 		"allow unverified": {AllowUnverified: true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			var logged logLines
 			e := startExternal(t)
-			c.URL, c.MonitorURLs, c.Logger = e.s.ClientURL(), []string{e.s.MonitorURL()}, logTo(t)
+			c.URL, c.MonitorURLs, c.Logger = e.s.ClientURL(), []string{e.s.MonitorURL()}, logged.logger()
 			q := openQueue(t, c)
 			ensure(t, q, "FREE_0", 1<<20)
 			before := q.Durability()
@@ -179,6 +180,12 @@ func TestProofNotAskedFor(t *testing.T) {
 			publish(t, q, "FREE_0", "a", 10)
 			if c.AllowUnverified {
 				until(t, "durability tells", func() bool { return strings.Contains(q.Durability(), "confirm before they sync") })
+				e.restart(false)
+				publish(t, q, "FREE_0", "b", 10)
+				until(t, "asked again", q.publish[0].isProven)
+				if n := len(logged.with("level=WARN", "confirm before they sync")); n != 1 {
+					t.Errorf("the same is told %d times: %s", n, logged.with(""))
+				}
 			} else if q.Durability() != before {
 				t.Fatalf("durability %q, before %q", q.Durability(), before)
 			}
