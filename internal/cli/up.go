@@ -107,7 +107,7 @@ func progress(ctx context.Context, r role.Running) func() string {
 		}
 		before.at, before.accepted, before.exported = now, accepted, exported
 		var messages, bytes float64
-		view := r.Watch.Look(ctx) // a person looks: fresher than the gauges
+		view := r.Watch.Fresh(ctx, time.Second/2) // a person looks: fresher than the gauges
 		for _, lag := range view.Lags {
 			messages += float64(lag.Pending) + float64(lag.InFlight)
 		}

@@ -118,6 +118,15 @@ func (w *Watch) View() View {
 	return w.view
 }
 
+// Fresh is a view no older than age: the last one, or a look taken now. For
+// people; they ask seldom.
+func (w *Watch) Fresh(ctx context.Context, age time.Duration) View {
+	if v := w.View(); time.Since(v.At) < age {
+		return v
+	}
+	return w.Look(ctx)
+}
+
 // Look refreshes the view and the gauges now, all or nothing, and returns the
 // view. After a failure they stay as they were, and View.Error and the age of
 // the last success tell.

@@ -372,3 +372,24 @@ func TestOnARealQueue(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestFreshLooksWhenTheViewIsOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memory.New()
+		defer func() {
+			if err := q.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		w, _ := watch(t, q)
+		first := w.Fresh(t.Context(), time.Second)
+		time.Sleep(time.Second / 2)
+		if v := w.Fresh(t.Context(), time.Second); !v.At.Equal(first.At) {
+			t.Errorf("looked again after half a second")
+		}
+		time.Sleep(time.Second / 2)
+		if v := w.Fresh(t.Context(), time.Second); !v.At.After(first.At) || first.At.IsZero() {
+			t.Errorf("first look at %s, then %s", first.At, v.At)
+		}
+	})
+}

@@ -166,6 +166,6 @@ func (b *base) makeStreams(ctx context.Context, q queue.Provisioner, plan topolo
 func (b *base) watch(q queue.Provisioner, plan topology.Plan) *queuewatch.Watch {
 	w := queuewatch.New(q, plan, b.reg)
 	b.app.Go("queue watch", w.Run)
-	b.status("queue", func(context.Context) any { return w.View() })
+	b.status("queue", func(ctx context.Context) any { return w.Fresh(ctx, time.Second) })
 	return w
 }
