@@ -105,7 +105,7 @@ func TestStreamMade(t *testing.T) {
 		}
 		_ = q.Close() // always nil
 		shutdown(t, s)
-		dir := s.StreamDir(stream)
+		dir := filepath.Join(s.Dir(), "jetstream", "$G", "streams", stream)
 		if err := os.Remove(filepath.Join(dir, "meta.sum")); err != nil {
 			t.Fatal(err)
 		}

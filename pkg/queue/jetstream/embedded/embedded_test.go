@@ -404,6 +404,46 @@ func TestUnhealthy(t *testing.T) {
 	}
 }
 
+// TestHealthyWhileMaking: streams under way are no trouble, nor traces of lost
+// ones.
+func TestHealthyWhileMaking(t *testing.T) {
+	s := start(t, Config{SyncAlways: true})
+	js := inside(t, s)
+	made := make(chan error, 1)
+	go func() { // received below
+		for i := range 20 {
+			name := fmt.Sprintf("S%d", i)
+			if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{name}}); err != nil {
+				made <- err
+				return
+			}
+		}
+		made <- nil
+	}()
+	for {
+		if err := s.Healthy(); err != nil {
+			t.Error(err)
+		}
+		if dir := s.StreamDir("S0"); dir != "" {
+			t.Errorf("%s is of this start", dir)
+		}
+		select {
+		case err := <-made:
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if dir := s.StreamDir("S0"); dir == "" || s.StreamDir("S20") != "" {
+				t.Fatalf("directories %q, %q", dir, s.StreamDir("S20"))
+			}
+			return
+		default:
+		}
+	}
+}
+
 func TestShutdownDeadline(t *testing.T) {
 	s := start(t, Config{})
 	s.turn.Lock() // as if a restart were under way

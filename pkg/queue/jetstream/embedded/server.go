@@ -7,10 +7,20 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Looks of Healthy at a server that complains: the same that often in a row, or
+// in all, and the pause between them.
+const (
+	healthySame  = 5
+	healthyLooks = 50
+	healthyPause = 40 * time.Millisecond
 )
 
 // ErrStopped is returned after Shutdown.
@@ -26,6 +36,7 @@ type Server struct {
 
 	mu  sync.RWMutex   // held briefly: a client may ask while it holds its own lock
 	srv *server.Server // nil while stopped
+	had []string       // directories of streams before srv was started
 }
 
 // Start runs a server on c.Dir and waits until it has read its store. It logs
@@ -51,9 +62,13 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err := checkSpace(dir, c.MaxStoreBytes, c.Logger); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
+	had, err := streamDirs(dir)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	srv, remains, err := run(ctx, c)
 	if err == nil {
-		return &Server{cfg: c, lock: lock, srv: srv, remains: remains}, nil
+		return &Server{cfg: c, lock: lock, srv: srv, had: had, remains: remains}, nil
 	}
 	select {
 	case <-remains:
@@ -130,11 +145,18 @@ func (s *Server) MonitorURL() string {
 	return "http://" + net.JoinHostPort(a.IP.String(), strconv.Itoa(a.Port))
 }
 
-// StreamDir is the directory of a stream of clients inside the process, "" if
-// there is none. One of a stream that the server does not have is of a stream
-// that it could not recover.
+// StreamDir is the directory that a stream of clients inside the process had
+// before the server was started, and has still; else "". If the server does not
+// have that stream, it could not recover it. The directory of one that is being
+// made just now, by another client, does not count.
 func (s *Server) StreamDir(stream string) string {
 	dir := filepath.Join(s.cfg.Dir, server.JetStreamStoreDir, "$G", "streams", stream)
+	s.mu.RLock()
+	had := slices.Contains(s.had, dir)
+	s.mu.RUnlock()
+	if !had {
+		return ""
+	}
 	if _, err := os.Stat(dir); err != nil {
 		return ""
 	}
@@ -143,15 +165,28 @@ func (s *Server) StreamDir(stream string) string {
 
 // Healthy is the server's /healthz: nil, or what is wrong, which includes a
 // stream that takes no more writes since an I/O error. Only Restart heals that.
+// It looks again before it complains, until the complaint stays the same: the
+// server takes a stream that is being made, and has its directory already, for
+// one that it could not recover.
 func (s *Server) Healthy() error {
-	srv, err := s.server()
-	if err != nil {
-		return err
+	last, same := "", 0
+	for look := 1; ; look++ {
+		srv, err := s.server()
+		if err != nil {
+			return err
+		}
+		h := srv.Healthz(nil)
+		if h.Error == "" {
+			return nil
+		}
+		if h.Error != last {
+			last, same = h.Error, 0
+		}
+		if same++; same == healthySame || look == healthyLooks {
+			return fmt.Errorf("queue store %s: %s", s.cfg.Dir, h.Error)
+		}
+		time.Sleep(healthyPause)
 	}
-	if h := srv.Healthz(nil); h.Error != "" {
-		return fmt.Errorf("queue store %s: %s", s.cfg.Dir, h.Error)
-	}
-	return nil
 }
 
 // Restart stops the server and starts it again on the same directory; clients
@@ -166,13 +201,17 @@ func (s *Server) Restart(ctx context.Context) error {
 	if err := s.stop(ctx); err != nil {
 		return err
 	}
+	had, err := streamDirs(s.cfg.Dir)
+	if err != nil {
+		return err
+	}
 	srv, remains, err := run(ctx, s.cfg)
 	s.remains = remains
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	s.srv = srv
+	s.srv, s.had = srv, had
 	s.mu.Unlock()
 	if err := limitCaches(srv, cacheExpire); err != nil {
 		s.cfg.Logger.Warn("the block caches of the restarted server are not limited", "error", err)
