@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -27,4 +28,12 @@ func backoff(attempt int, initial, longest, asked time.Duration) time.Duration {
 		d = asked + rand.N(asked/4+1)
 	}
 	return d
+}
+
+// longest is so many times d, as long as there is such a duration.
+func longest(d time.Duration, times int) time.Duration {
+	if d > math.MaxInt64/time.Duration(times) {
+		return math.MaxInt64
+	}
+	return d * time.Duration(times)
 }

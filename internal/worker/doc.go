@@ -14,6 +14,9 @@
 //   - A message whose checksum does not hold never reaches a destination.
 //   - What one destination has in flight is bounded in exports and in bytes, over
 //     all streams; an idle stream takes nothing from a busy one.
+//   - Redeliveries have at most three quarters of the exports at a time; one
+//     that finds no place goes back to wait, so that messages that keep failing,
+//     however slowly, let new ones pass (I8).
 //   - Back-off lives in the queue (redelivery after a time), never in a
 //     sleeping worker: a message that has to wait holds no slot.
 //   - Any number of workers share the durables; a worker may vanish at any

@@ -16,10 +16,13 @@ type held struct {
 	queue.Delivery
 	l      *lane
 	period time.Duration
+	claim  claim
 
 	mu    sync.Mutex
 	timer *time.Timer // mu; nil when no more is to be extended
 }
+
+func (h *held) place() place { return place{h.Stream(), h.Sequence()} }
 
 // keepAlive extends the ack wait every period until the delivery is settled.
 func (h *held) keepAlive(now bool) {

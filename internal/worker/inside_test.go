@@ -31,6 +31,62 @@ func TestBackoff(t *testing.T) {
 	f(0, 4, 100, -5, 2, 4)
 }
 
+func TestLongest(t *testing.T) {
+	f := func(d time.Duration, times int, want time.Duration) {
+		t.Helper()
+		if got := longest(d, times); got != want {
+			t.Errorf("longest(%s, %d) is %s, want %s", d, times, got, want)
+		}
+	}
+	f(30*time.Second, 1, 30*time.Second)
+	f(30*time.Second, 10, 5*time.Minute)
+	f(math.MaxInt64/2, 10, math.MaxInt64)
+}
+
+// Redeliveries leave a place to others wherever there are two.
+func TestShareOfRedeliveries(t *testing.T) {
+	for exports, want := range map[int]int{1: 1, 2: 1, 3: 2, 4: 3, 5: 3, 8: 6, 16: 12, 100: 75} {
+		if got := share(exports); got != want {
+			t.Errorf("of %d exports redeliveries have %d, want %d", exports, got, want)
+		}
+	}
+}
+
+func TestLone(t *testing.T) {
+	var l lone
+	here := place{"s", 1}
+	f := func(taken uint64, want int) {
+		t.Helper()
+		if got := l.failure(here, taken); got != want {
+			t.Errorf("failure with %d taken is %d, want %d", taken, got, want)
+		}
+	}
+	f(7, 1)
+	for range 100 {
+		f(7, 1) // an outage
+	}
+	for i := range uint64(100) {
+		f(8+i, min(1+(int(i)+1)/loneSteps, loneMost))
+	}
+	f(107, 1) // an outage once more
+	if got := l.times(here); got != loneMost {
+		t.Errorf("times is %d, want %d", got, loneMost)
+	}
+	f(108, loneMost)
+	if got := l.times(place{"s", 2}); got != 1 {
+		t.Errorf("times of another is %d", got)
+	}
+	l.settled(here)
+	f(109, 1)
+	f(110, 1)
+	for i := range uint64(3 * loneKeys) {
+		l.failure(place{"t", i}, 0)
+	}
+	if len(l.of) > loneKeys {
+		t.Errorf("remembers %d messages, the bound is %d", len(l.of), loneKeys)
+	}
+}
+
 func TestSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s said

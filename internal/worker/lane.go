@@ -66,20 +66,30 @@ func (l *lane) drain(ctx context.Context, reader queue.Consumer) error {
 		if err != nil {
 			return errors.Join(err, reader.Close())
 		}
-		h := l.hold(d)
-		waited, err := l.to.slots.take(ctx)
-		if waited {
-			l.waited = time.Now()
+		if d.Attempt() > 1 {
+			l.to.metrics.redelivered.Inc()
 		}
-		if err != nil {
+		h := l.hold(d)
+		switch err := l.admit(ctx, h); {
+		case err == nil:
+			l.w.working.Go(func() { l.process(h) })
+		case errors.Is(err, errPostponed):
+			l.postpone(h)
+		default:
 			h.giveBack(0)
 			return errors.Join(err, reader.Close())
 		}
-		l.w.working.Go(func() {
-			defer l.to.slots.release()
-			l.process(h)
-		})
 	}
+}
+
+// admit waits until a delivery may be exported; it then has its claim.
+func (l *lane) admit(ctx context.Context, h *held) error {
+	claim, waited, err := l.to.slots.take(ctx, h.Attempt() > 1)
+	if waited {
+		l.waited = time.Now()
+	}
+	h.claim = claim
+	return err
 }
 
 // hold keeps a delivery alive. A lane that never had to wait emptied its reader

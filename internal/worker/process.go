@@ -16,30 +16,26 @@ import (
 // given back when it passes.
 const deadLetterTimeout = 30 * time.Second
 
-// process exports one delivery and settles it, in every case. It holds a slot.
+// process exports one delivery and settles it, in every case. It ends the claim.
 func (l *lane) process(h *held) {
 	defer h.rest()
-	if h.Attempt() > 1 {
-		l.to.metrics.redelivered.Inc()
-	}
+	defer h.claim.release()
 	r, err := record.Decode(h.Message())
 	if err == nil && r.Signal != l.signal {
 		err = fmt.Errorf("%w: %s is %s in a stream of %s", record.ErrDamaged, record.HeaderSignal, r.Signal, l.signal)
 	}
 	switch {
 	case errors.Is(err, record.ErrNewer): // a newer worker can read it
-		l.retry(h, &exporter.Error{Kind: exporter.Retryable, Code: "newer_version", Err: err})
+		l.retry(h, &exporter.Error{Kind: exporter.Retryable, Code: "newer_version", Err: err}, 1)
 		return
 	case err != nil:
 		l.bury(h, r, deadletter.Letter{Reason: deadletter.ReasonDamaged, Detail: err.Error()})
 		return
 	}
-	release, err := l.to.slots.takeBytes(l.w.work, r.RawBytes, len(r.Body))
-	if err != nil {
+	if err := h.claim.takeBytes(l.w.work, r.RawBytes, len(r.Body)); err != nil {
 		l.giveUp(h)
 		return
 	}
-	defer release()
 	result, err := l.export(r)
 	switch {
 	case err == nil:
@@ -75,6 +71,9 @@ func (l *lane) giveUp(h *held) {
 // (OTLP 1.11, "Partial Success"); its count is the destination's word and may
 // be any number.
 func (l *lane) delivered(h *held, r *record.Record, result exporter.Result) {
+	if h.Attempt() > 1 {
+		l.to.lone.settled(h.place())
+	}
 	rejected := min(max(result.Rejected, 0), int64(r.Items))
 	l.to.metrics.sent[r.Signal].Add(float64(int64(r.Items) - rejected))
 	l.to.metrics.rejected[r.Signal].Add(float64(rejected))
@@ -98,8 +97,11 @@ func (l *lane) failed(h *held, r *record.Record, err error) {
 	}
 	switch e.Kind {
 	case exporter.Retryable:
-		l.to.outage.failure()
-		l.retry(h, e)
+		times := 1
+		if taken := l.to.outage.failure(); e.After <= 0 { // else it is no matter of the message
+			times = l.to.lone.failure(h.place(), taken)
+		}
+		l.retry(h, e, times)
 		return
 	case exporter.TooLarge:
 		l.count(e)
@@ -121,10 +123,11 @@ func (l *lane) count(e *exporter.Error) {
 	l.to.metrics.failed.WithLabelValues(l.to.Name, l.signal.String(), e.Code, e.Kind.String()).Inc()
 }
 
-// retry gives a message back, to come again after the back-off.
-func (l *lane) retry(h *held, e *exporter.Error) {
+// retry gives a message back, to come again after the back-off of at most so
+// many times retry.max.
+func (l *lane) retry(h *held, e *exporter.Error, times int) {
 	l.count(e)
-	wait := l.backoff(h, e.After)
+	wait := l.backoff(h, times, e.After)
 	if l.to.said.due(e.Code) {
 		l.log.Warn("export failed; the data stays in the queue and is tried again", "error", e.Error(), "attempt", h.Attempt(), "again_in", wait.Round(time.Millisecond).String())
 	}
@@ -132,8 +135,14 @@ func (l *lane) retry(h *held, e *exporter.Error) {
 	h.giveBack(wait)
 }
 
-func (l *lane) backoff(h *held, asked time.Duration) time.Duration {
-	return backoff(h.Attempt(), time.Duration(l.to.Retry.Initial), time.Duration(l.to.Retry.Max), asked)
+// postpone gives a message back because others are to have its place.
+func (l *lane) postpone(h *held) {
+	l.to.metrics.retries.Inc()
+	h.giveBack(l.backoff(h, l.to.lone.times(h.place()), 0))
+}
+
+func (l *lane) backoff(h *held, times int, asked time.Duration) time.Duration {
+	return backoff(h.Attempt(), time.Duration(l.to.Retry.Initial), longest(time.Duration(l.to.Retry.Max), times), asked)
 }
 
 // bury moves a message to the dead-letter stream, or gives it back when the
@@ -152,7 +161,7 @@ func (l *lane) bury(h *held, r *record.Record, letter deadletter.Letter) {
 		if l.to.said.due("no dead letter") {
 			l.log.Error("cannot dead-letter a message; it stays in the queue and is tried again", "sequence", h.Sequence(), "reason", letter.Reason, "error", err)
 		}
-		h.giveBack(l.backoff(h, 0))
+		h.giveBack(l.backoff(h, 1, 0))
 		return
 	}
 	l.to.metrics.deadLetters.WithLabelValues(l.to.Name, letter.Reason).Inc()
@@ -161,5 +170,6 @@ func (l *lane) bury(h *held, r *record.Record, letter deadletter.Letter) {
 		l.log.Error("message moved to the dead-letter stream", "sequence", h.Sequence(), "items", r.Items,
 			"reason", letter.Reason, "code", letter.Code, "detail", letter.Detail)
 	}
+	l.to.lone.settled(h.place())
 	h.ack()
 }

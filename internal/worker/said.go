@@ -39,20 +39,25 @@ const outageMin = 10 * time.Second
 type outage struct {
 	mu    sync.Mutex
 	since time.Time // mu; of the first failure after a success
+	taken uint64    // mu; successes ever
 }
 
-func (o *outage) failure() {
+// failure tells how much the destination has taken so far, so that two failures
+// tell whether it took something in between.
+func (o *outage) failure() (taken uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.since.IsZero() {
 		o.since = time.Now()
 	}
+	return o.taken
 }
 
 // success ends the outage and tells how long it was, and whether to say it.
 func (o *outage) success() (after time.Duration, over bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.taken++
 	if o.since.IsZero() {
 		return 0, false
 	}

@@ -2,39 +2,89 @@ package worker
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/sync/semaphore"
 )
 
+// errPostponed: the message has to go back to the queue without an export, so
+// that others get their turn.
+var errPostponed = errors.New("others are to be exported first")
+
 // slots bound what one destination has in flight, in exports and in bytes, over
 // all its lanes. Who waits is served in turn, so that no lane starves another.
+//
+// Redeliveries have a share of the exports only. The queue hands them out
+// before new messages: if they were let wait for slots, enough messages that
+// fail slowly would keep the queue of redeliveries from ever running empty,
+// and no other message would be delivered (I8).
 type slots struct {
-	exports *semaphore.Weighted
-	bytes   *semaphore.Weighted
-	limit   int64
+	exports  *semaphore.Weighted
+	repeated *semaphore.Weighted
+	bytes    *semaphore.Weighted
+	limit    int64
 }
 
 func newSlots(exports int, bytes int64) *slots {
-	return &slots{exports: semaphore.NewWeighted(int64(exports)), bytes: semaphore.NewWeighted(bytes), limit: bytes}
+	return &slots{
+		exports: semaphore.NewWeighted(int64(exports)), repeated: semaphore.NewWeighted(int64(share(exports))),
+		bytes: semaphore.NewWeighted(bytes), limit: bytes,
+	}
+}
+
+// share of the exports that redeliveries may have: three quarters, at least
+// one, and all but one if there are several.
+func share(exports int) int { return max(1, min(exports*3/4, exports-1)) }
+
+// claim is what one export holds of the slots. It belongs to one goroutine.
+type claim struct {
+	s        *slots // nil: it holds nothing
+	repeated bool
+	bytes    int64
 }
 
 // take waits for the right to one export, and tells whether it had to wait.
-func (s *slots) take(ctx context.Context) (waited bool, err error) {
-	if s.exports.TryAcquire(1) {
-		return false, nil
+// errPostponed: the share of redeliveries is taken.
+func (s *slots) take(ctx context.Context, repeated bool) (c claim, waited bool, err error) {
+	if repeated && !s.repeated.TryAcquire(1) {
+		return claim{}, false, errPostponed
 	}
-	return true, s.exports.Acquire(ctx, 1)
+	c = claim{s: s, repeated: repeated}
+	if s.exports.TryAcquire(1) {
+		return c, false, nil
+	}
+	if err := s.exports.Acquire(ctx, 1); err != nil {
+		if repeated {
+			s.repeated.Release(1)
+		}
+		return claim{}, true, err
+	}
+	return c, true, nil
 }
-
-func (s *slots) release() { s.exports.Release(1) }
 
 // takeBytes waits for the bytes of a group, as it is stored and decompressed.
 // More than the limit counts as all of it, so that one huge group, or one that
 // only claims to be, is exported alone instead of never.
-func (s *slots) takeBytes(ctx context.Context, raw, stored int) (release func(), err error) {
-	n := min(min(int64(raw), s.limit)+int64(stored), s.limit)
-	if err := s.bytes.Acquire(ctx, n); err != nil {
-		return nil, err
+func (c *claim) takeBytes(ctx context.Context, raw, stored int) error {
+	n := min(min(int64(raw), c.s.limit)+int64(stored), c.s.limit)
+	if err := c.s.bytes.Acquire(ctx, n); err != nil {
+		return err
 	}
-	return func() { s.bytes.Release(n) }, nil
+	c.bytes = n
+	return nil
+}
+
+// release gives back what is held. It may be called again.
+func (c *claim) release() {
+	if c.s == nil {
+		return
+	}
+	if c.bytes > 0 {
+		c.s.bytes.Release(c.bytes)
+	}
+	if c.repeated {
+		c.s.repeated.Release(1)
+	}
+	c.s.exports.Release(1)
+	*c = claim{}
 }

@@ -156,6 +156,30 @@ func TestStopGivesBackWhatWaitsForBytes(t *testing.T) {
 	})
 }
 
+// So is a redelivery that has its share and waits for a slot.
+func TestStopGivesBackARedeliveryThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failed := ""
+		r := memoryRig(t, to("backend", only("traces"), slots(2, 64<<20)), func(_ context.Context, r *exporter.Request) (exporter.Result, error) {
+			if r.ID == failed {
+				return exporter.Result{}, retryable(0)
+			}
+			time.Sleep(10 * time.Second)
+			return exporter.Result{}, nil
+		})
+		failed, _ = r.put(otlp.Traces, codec.S2, 1)
+		r.start()
+		synctest.Wait()
+		r.many(otlp.Traces, 2)
+		time.Sleep(2 * time.Second)
+		r.stop()
+		if c := r.state(otlp.Traces, "backend"); c.AckFloor != 0 || c.AckPending != 1 || c.Pending != 0 {
+			t.Errorf("%+v, want one unsettled", c)
+		}
+		next(t, r, otlp.Traces, 1, 3)
+	})
+}
+
 // A dead letter whose confirmation does not come is no dead letter.
 func TestStopGivesBackWhatIsBeingBuried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

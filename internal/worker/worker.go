@@ -55,6 +55,7 @@ type destination struct {
 	running  atomic.Int64 // Export calls
 	said     said
 	outage   outage
+	lone     lone
 }
 
 // New makes a worker that has started nothing.
