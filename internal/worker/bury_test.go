@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,5 +223,101 @@ func TestLostAckAfterBuryingIsOneLetter(t *testing.T) {
 		if n := len(r.dead()); calls < 3 || n != 1 {
 			t.Errorf("%d dead letters after %d attempts, want 1 after some", n, calls)
 		}
+	})
+}
+
+// A dead-letter stream that does not answer holds up burials, four at a time,
+// and no export (I8).
+func TestHangingDeadLetterStreamHoldsNoExport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBook()
+		q := &tapped{Queue: memory.New()}
+		var poison map[string]bool
+		r := newRig(t, q, []worker.Destination{to("backend", slots(2, 64<<20))}, b.export(func(id string) (time.Duration, error) {
+			if poison[id] {
+				return 0, permanent()
+			}
+			return 10 * time.Millisecond, nil
+		}))
+		poison = set(r.many(otlp.Traces, 20))
+		var burying, most, tried atomic.Int64
+		var well atomic.Bool
+		q.publish = func(string, *queue.Message) error {
+			tried.Add(1)
+			n := burying.Add(1)
+			defer burying.Add(-1)
+			if n > most.Load() {
+				most.Store(n)
+			}
+			if well.Load() {
+				return nil
+			}
+			time.Sleep(30 * time.Second)
+			return queue.ErrUnavailable
+		}
+		r.start()
+		time.Sleep(10 * time.Second)
+		r.q = q.Queue // what the rig publishes is no burial
+		begin := time.Now()
+		good := r.many(otlp.Traces, 20)
+		time.Sleep(10 * time.Second)
+		if at, ok := b.last(good); !ok || at.Sub(begin) > 5*time.Second {
+			t.Errorf("20 good messages are out after %s (%t), want it not to matter that burials hang", at.Sub(begin), ok)
+		}
+		time.Sleep(time.Hour)
+		if most.Load() != 4 || tried.Load() < 20 {
+			t.Errorf("%d burials, %d at a time; want many, 4 at a time", tried.Load(), most.Load())
+		}
+		well.Store(true)
+		time.Sleep(2 * time.Minute)
+		r.stop()
+		r.settled(otlp.Traces, "backend", 40)
+		if n := len(r.dead()); n != 20 {
+			t.Errorf("%d dead letters, want 20", n)
+		}
+	})
+}
+
+// Burials that are confirmed soon are waited for in turn: a destination that
+// rejects everything is asked once for each message.
+func TestBurialsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		q := &tapped{Queue: memory.New()}
+		r := newRig(t, q, []worker.Destination{to("backend")}, export(func(context.Context, *exporter.Request) (exporter.Result, error) {
+			calls.Add(1)
+			return exporter.Result{}, permanent()
+		}))
+		r.many(otlp.Traces, 200)
+		q.publish = func(string, *queue.Message) error { time.Sleep(10 * time.Millisecond); return nil }
+		r.start()
+		time.Sleep(time.Minute)
+		r.stop()
+		if n := len(r.dead()); calls.Load() != 200 || n != 200 {
+			t.Errorf("%d exports and %d dead letters, want 200 each", calls.Load(), n)
+		}
+	})
+}
+
+// Who waits for a burial when the worker stops is given back.
+func TestStopGivesBackWhatWaitsForABurial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &tapped{Queue: memory.New()}
+		r := newRig(t, q, []worker.Destination{to("backend", only("traces"))}, export(func(context.Context, *exporter.Request) (exporter.Result, error) {
+			time.Sleep(4900 * time.Millisecond)
+			return exporter.Result{}, permanent()
+		}))
+		r.many(otlp.Traces, 5)
+		q.publish = func(string, *queue.Message) error { time.Sleep(time.Minute); return queue.ErrUnavailable }
+		r.start()
+		synctest.Wait()
+		err := r.stopWithin(6700 * time.Millisecond) // work ends after 5.025 s
+		if err == nil || !strings.Contains(err.Error(), "1 exports were not done") {
+			t.Errorf("Stop: %v, want word of the one that waits", err)
+		}
+		if c := r.state(otlp.Traces, "backend"); c.AckFloor != 0 || c.AckPending != 5 {
+			t.Errorf("%+v, want all five unsettled", c)
+		}
+		time.Sleep(time.Minute)
 	})
 }

@@ -13,7 +13,8 @@
 //     connections: one that is dead or slow delays no other (I8).
 //   - A message whose checksum does not hold never reaches a destination.
 //   - What one destination has in flight is bounded in exports and in bytes, over
-//     all streams; an idle stream takes nothing from a busy one.
+//     all streams; an idle stream takes nothing from a busy one. Beside these,
+//     four messages at most are on their way to the dead-letter stream.
 //   - Redeliveries have at most three quarters of the exports at a time; one
 //     that finds no place goes back to wait, so that messages that keep failing,
 //     however slowly, let new ones pass (I8).

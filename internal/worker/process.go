@@ -146,8 +146,18 @@ func (l *lane) backoff(h *held, times int, asked time.Duration) time.Duration {
 }
 
 // bury moves a message to the dead-letter stream, or gives it back when the
-// stream does not confirm.
+// stream does not confirm. It ends the claim: exports go on meanwhile.
 func (l *lane) bury(h *held, r *record.Record, letter deadletter.Letter) {
+	switch err := l.to.slots.takeGrave(l.w.work); {
+	case errors.Is(err, errPostponed):
+		l.postpone(h)
+		return
+	case err != nil:
+		l.giveUp(h)
+		return
+	}
+	defer l.to.slots.graves.Release(1)
+	h.claim.release()
 	letter.Destination = l.to.Name
 	ctx, cancel := context.WithTimeout(l.w.work, deadLetterTimeout)
 	defer cancel()

@@ -3,9 +3,19 @@ package worker
 import (
 	"context"
 	"errors"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 )
+
+// graves is how many messages of one destination are buried at a time, outside
+// of the export slots: a dead-letter stream that does not answer holds up
+// burials and no export.
+const graves = 4
+
+// gravePatience is how long a message waits for one, in its export slot: long
+// enough for one that answers, and to no avail for one that does not.
+const gravePatience = 250 * time.Millisecond
 
 // errPostponed: the message has to go back to the queue without an export, so
 // that others get their turn.
@@ -23,12 +33,13 @@ type slots struct {
 	repeated *semaphore.Weighted
 	bytes    *semaphore.Weighted
 	limit    int64
+	graves   *semaphore.Weighted
 }
 
 func newSlots(exports int, bytes int64) *slots {
 	return &slots{
 		exports: semaphore.NewWeighted(int64(exports)), repeated: semaphore.NewWeighted(int64(share(exports))),
-		bytes: semaphore.NewWeighted(bytes), limit: bytes,
+		bytes: semaphore.NewWeighted(bytes), limit: bytes, graves: semaphore.NewWeighted(graves),
 	}
 }
 
@@ -87,4 +98,21 @@ func (c *claim) release() {
 	}
 	c.s.exports.Release(1)
 	*c = claim{}
+}
+
+// takeGrave waits a moment for the right to one burial. errPostponed: there is
+// none.
+func (s *slots) takeGrave(ctx context.Context) error {
+	if s.graves.TryAcquire(1) {
+		return nil
+	}
+	patience, cancel := context.WithTimeout(ctx, gravePatience)
+	defer cancel()
+	switch err := s.graves.Acquire(patience, 1); {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return errPostponed
 }
