@@ -248,8 +248,10 @@ func TestAnswersOverGRPC(t *testing.T) {
 		if b.count() != 3 {
 			t.Errorf("%d attempts, want 3", b.count())
 		}
-		r.wantMetric(2, "penstock_exporter_retries_total")
-		r.wantMetric(2, "penstock_exporter_redeliveries_total")
+		r.wantMetric(2, "penstock_exporter_send_failures_total", "code=UNAVAILABLE", "kind=retryable")
+		if n := r.metric("penstock_exporter_redeliveries_total"); n < 2 {
+			t.Errorf("%g redeliveries, want 2 with an export and some without, for others to probe", n)
+		}
 		r.wantMetric(10, "penstock_exporter_sent_spans_total")
 	})
 	f("never", func(int) error { return status.Error(codes.InvalidArgument, "not like this") }, func(t *testing.T, r *rig, b *backend) {

@@ -18,6 +18,9 @@
 //   - Redeliveries have at most three quarters of the exports at a time; one
 //     that finds no place goes back to wait, so that messages that keep failing,
 //     however slowly, let new ones pass (I8).
+//   - A destination that asks to be left alone gets nothing for that time, at
+//     most 5 minutes, and then one export before all others (OTLP 1.11,
+//     "Throttling").
 //   - Back-off lives in the queue (redelivery after a time), never in a
 //     sleeping worker: a message that has to wait holds no slot.
 //   - Any number of workers share the durables; a worker may vanish at any

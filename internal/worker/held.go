@@ -17,6 +17,7 @@ type held struct {
 	l      *lane
 	period time.Duration
 	claim  claim
+	probe  bool // it probes the destination's throttle
 
 	mu    sync.Mutex
 	timer *time.Timer // mu; nil when no more is to be extended

@@ -9,26 +9,23 @@ import (
 )
 
 func TestBackoff(t *testing.T) {
-	f := func(attempt int, initial, longest, asked, least, most time.Duration) {
+	f := func(attempt int, initial, longest, least, most time.Duration) {
 		t.Helper()
 		for range 100 {
-			if d := backoff(attempt, initial, longest, asked); d < least || d > most {
-				t.Errorf("backoff(%d, %s, %s, %s) is %s, want %s to %s", attempt, initial, longest, asked, d, least, most)
+			if d := backoff(attempt, initial, longest); d < least || d > most {
+				t.Errorf("backoff(%d, %s, %s) is %s, want %s to %s", attempt, initial, longest, d, least, most)
 				return
 			}
 		}
 	}
-	f(1, 4, 100, 0, 2, 4)
-	f(2, 4, 100, 0, 4, 8)
-	f(5, 4, 100, 0, 32, 64)
-	f(6, 4, 100, 0, 50, 100)
-	f(math.MaxInt, 4, 101, 0, 50, 101)
-	f(1, 200, 100, 0, 50, 100)
-	f(1, 4, 100, 3, 2, 4)
-	f(1, 4, 100, 40, 40, 50)
-	f(100, 1, math.MaxInt64, 0, math.MaxInt64/2, math.MaxInt64)
-	f(1, 4, 100, math.MaxInt64, time.Hour, 75*time.Minute)
-	f(0, 4, 100, -5, 2, 4)
+	f(0, 4, 100, 2, 4)
+	f(1, 4, 100, 2, 4)
+	f(2, 4, 100, 4, 8)
+	f(5, 4, 100, 32, 64)
+	f(6, 4, 100, 50, 100)
+	f(math.MaxInt, 4, 101, 50, 101)
+	f(1, 200, 100, 50, 100)
+	f(100, 1, math.MaxInt64, math.MaxInt64/2, math.MaxInt64)
 }
 
 func TestLongest(t *testing.T) {

@@ -23,7 +23,7 @@ type lane struct {
 	signal otlp.Signal
 	stream string
 	log    *slog.Logger
-	// waited is when the lane last had to wait for a slot. What the reader has
+	// waited is when the lane last had to wait for a slot or a throttle. What the reader has
 	// pulled may have waited with it, its ack wait running; run's alone.
 	waited time.Time
 }
@@ -62,6 +62,11 @@ func (l *lane) options() queue.ConsumeOptions {
 // drain reads one consumer until it fails or ctx ends.
 func (l *lane) drain(ctx context.Context, reader queue.Consumer) error {
 	for {
+		waited, err := l.to.throttle.wait(ctx)
+		l.note(waited)
+		if err != nil {
+			return errors.Join(err, reader.Close())
+		}
 		d, err := reader.Next(ctx)
 		if err != nil {
 			return errors.Join(err, reader.Close())
@@ -82,14 +87,30 @@ func (l *lane) drain(ctx context.Context, reader queue.Consumer) error {
 	}
 }
 
-// admit waits until a delivery may be exported; it then has its claim.
+// admit waits until a delivery may be exported; it then has its claim. The slot
+// comes before the throttle, so that nothing that waited for one is exported
+// into a hold that began meanwhile.
 func (l *lane) admit(ctx context.Context, h *held) error {
-	claim, waited, err := l.to.slots.take(ctx, h.Attempt() > 1)
+	repeated := h.Attempt() > 1
+	claim, waited, err := l.to.slots.take(ctx, repeated)
+	l.note(waited)
+	if err != nil {
+		return err
+	}
+	probe, waited, err := l.to.throttle.enter(ctx, !repeated)
+	l.note(waited)
+	if err != nil {
+		claim.release()
+		return err
+	}
+	h.claim, h.probe = claim, probe
+	return nil
+}
+
+func (l *lane) note(waited bool) {
 	if waited {
 		l.waited = time.Now()
 	}
-	h.claim = claim
-	return err
 }
 
 // hold keeps a delivery alive. A lane that never had to wait emptied its reader

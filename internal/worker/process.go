@@ -20,6 +20,7 @@ const deadLetterTimeout = 30 * time.Second
 func (l *lane) process(h *held) {
 	defer h.rest()
 	defer h.claim.release()
+	defer l.noAnswer(h)
 	r, err := record.Decode(h.Message())
 	if err == nil && r.Signal != l.signal {
 		err = fmt.Errorf("%w: %s is %s in a stream of %s", record.ErrDamaged, record.HeaderSignal, r.Signal, l.signal)
@@ -71,6 +72,7 @@ func (l *lane) giveUp(h *held) {
 // (OTLP 1.11, "Partial Success"); its count is the destination's word and may
 // be any number.
 func (l *lane) delivered(h *held, r *record.Record, result exporter.Result) {
+	l.answered(h, 0)
 	if h.Attempt() > 1 {
 		l.to.lone.settled(h.place())
 	}
@@ -95,6 +97,7 @@ func (l *lane) failed(h *held, r *record.Record, err error) {
 	if !errors.As(err, &e) {
 		e = &exporter.Error{Kind: exporter.Retryable, Code: "internal", Err: err}
 	}
+	l.answered(h, e.After)
 	switch e.Kind {
 	case exporter.Retryable:
 		times := 1
@@ -123,11 +126,28 @@ func (l *lane) count(e *exporter.Error) {
 	l.to.metrics.failed.WithLabelValues(l.to.Name, l.signal.String(), e.Code, e.Kind.String()).Inc()
 }
 
+// answered tells the throttle what the destination asked for.
+func (l *lane) answered(h *held, asked time.Duration) {
+	hold := l.to.throttle.answered(h.probe, h.Attempt() == 1, asked)
+	h.probe = false
+	if hold > 0 && l.to.said.due("throttle") {
+		l.log.Warn("destination asks to be left alone; nothing is sent to it until one export has probed it", "asked", asked.String(), "waits", hold.String())
+	}
+}
+
+// noAnswer lets another message probe when this one did not come to it.
+func (l *lane) noAnswer(h *held) {
+	if h.probe {
+		h.probe = false
+		l.to.throttle.abandoned()
+	}
+}
+
 // retry gives a message back, to come again after the back-off of at most so
 // many times retry.max.
 func (l *lane) retry(h *held, e *exporter.Error, times int) {
 	l.count(e)
-	wait := l.backoff(h, times, e.After)
+	wait := l.backoff(h, times)
 	if l.to.said.due(e.Code) {
 		l.log.Warn("export failed; the data stays in the queue and is tried again", "error", e.Error(), "attempt", h.Attempt(), "again_in", wait.Round(time.Millisecond).String())
 	}
@@ -138,16 +158,17 @@ func (l *lane) retry(h *held, e *exporter.Error, times int) {
 // postpone gives a message back because others are to have its place.
 func (l *lane) postpone(h *held) {
 	l.to.metrics.retries.Inc()
-	h.giveBack(l.backoff(h, l.to.lone.times(h.place()), 0))
+	h.giveBack(l.backoff(h, l.to.lone.times(h.place())))
 }
 
-func (l *lane) backoff(h *held, times int, asked time.Duration) time.Duration {
-	return backoff(h.Attempt(), time.Duration(l.to.Retry.Initial), longest(time.Duration(l.to.Retry.Max), times), asked)
+func (l *lane) backoff(h *held, times int) time.Duration {
+	return backoff(h.Attempt(), time.Duration(l.to.Retry.Initial), longest(time.Duration(l.to.Retry.Max), times))
 }
 
 // bury moves a message to the dead-letter stream, or gives it back when the
 // stream does not confirm. It ends the claim: exports go on meanwhile.
 func (l *lane) bury(h *held, r *record.Record, letter deadletter.Letter) {
+	l.noAnswer(h)
 	switch err := l.to.slots.takeGrave(l.w.work); {
 	case errors.Is(err, errPostponed):
 		l.postpone(h)
@@ -171,7 +192,7 @@ func (l *lane) bury(h *held, r *record.Record, letter deadletter.Letter) {
 		if l.to.said.due("no dead letter") {
 			l.log.Error("cannot dead-letter a message; it stays in the queue and is tried again", "sequence", h.Sequence(), "reason", letter.Reason, "error", err)
 		}
-		h.giveBack(l.backoff(h, 1, 0))
+		h.giveBack(l.backoff(h, 1))
 		return
 	}
 	l.to.metrics.deadLetters.WithLabelValues(l.to.Name, letter.Reason).Inc()

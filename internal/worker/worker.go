@@ -56,6 +56,7 @@ type destination struct {
 	said     said
 	outage   outage
 	lone     lone
+	throttle throttle
 }
 
 // New makes a worker that has started nothing.
