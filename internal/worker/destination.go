@@ -42,7 +42,7 @@ type Destination struct {
 // Retry is the back-off of retryable failures, which goes on for ever.
 type Retry struct {
 	Initial config.Duration `yaml:"initial" help:"First wait."`
-	Max     config.Duration `yaml:"max" help:"Longest wait."`
+	Max     config.Duration `yaml:"max" help:"Longest wait; up to ten times this for a message that keeps failing while the destination takes others."`
 }
 
 // Pool is the connection pool of a grpc destination.
