@@ -66,6 +66,11 @@ func TestExitCodesAndMessages(t *testing.T) {
 	f(0, `complet`, ``, "completion", "bash")
 	f(2, ``, `unknown signal "spans"`, "send", "--signal", "spans")
 	f(2, ``, `protocol is "smtp"`, "send", "--protocol", "smtp")
+	f(2, ``, `target is "http://h:1": protocol grpc wants host:port`, "send", "--target", "http://h:1")
+	f(2, ``, `output is "xml"`, "send", "-o", "xml")
+	f(2, ``, `output is "xml"`, "status", "-o", "xml", "--admin", "127.0.0.1:1")
+	f(2, ``, `unknown command "nope" for "penstock docs"`, "docs", "nope")
+	f(0, `Available Commands`, ``, "config")
 	f(1, ``, `no answer from the admin port`, "status", "--admin", "127.0.0.1:1")
 	f(1, ``, `no answer`, "healthcheck", "--admin", "127.0.0.1:1")
 
@@ -160,6 +165,7 @@ func TestUpDemo(t *testing.T) {
 		if err != nil {
 			t.Errorf("up ended with %v", err)
 		}
+		find(`at the end: accepted \d+`)
 	case <-time.After(60 * time.Second):
 		t.Fatal("up did not stop")
 	}
@@ -202,5 +208,14 @@ func TestNumbersForPeople(t *testing.T) {
 		if got := loopback(listen); got != want {
 			t.Errorf("loopback(%q) is %q, want %q", listen, got, want)
 		}
+	}
+}
+
+// TestSendSaysWhyItWaits has nobody at the other end.
+func TestSendSaysWhyItWaits(t *testing.T) {
+	code, out, errOut := run(t, "send", "--target", "127.0.0.1:1", "--count", "5", "--signal", "logs", "--timeout", "300ms")
+	if code != 1 || !strings.Contains(out, "accepted 0 log records") || !strings.Contains(errOut, "127.0.0.1:1") ||
+		!strings.Contains(errOut, "sending again") || !strings.Contains(errOut, "given up after 300ms") {
+		t.Errorf("code %d\n%s\n%s", code, out, errOut)
 	}
 }

@@ -28,7 +28,11 @@ func configValidate() *cobra.Command {
 		if err != nil {
 			return &rolecmd.UsageError{Err: fmt.Errorf("configuration:\n%w", err)}
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "configuration is valid (%d destination(s), hash %s)\n", len(s.EffectiveDestinations()), config.Hash(s))
+		destinations := fmt.Sprintf("%d destination(s)", len(s.Destinations))
+		if len(s.Destinations) == 0 {
+			destinations = "no destination: a debug summary"
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "configuration is valid (%s, hash %s)\n", destinations, config.Hash(s))
 		return err
 	}
 	return cmd
@@ -60,7 +64,10 @@ func configReference() *cobra.Command {
 	return &cobra.Command{Use: "reference", Short: "print the reference of all keys as Markdown", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := settings.Default()
-			return config.Reference(cmd.OutOrStdout(), &d, "Configuration")
+			if _, err := fmt.Fprint(cmd.OutOrStdout(), referenceIntro); err != nil {
+				return err
+			}
+			return config.Reference(cmd.OutOrStdout(), &d, "All keys")
 		}}
 }
 
@@ -76,3 +83,24 @@ func configSchema() *cobra.Command {
 			return err
 		}}
 }
+
+// referenceIntro is what stands before the keys.
+const referenceIntro = `# Configuration
+
+One file for all roles, YAML or TOML, named by --config or PENSTOCK_CONFIG. Each key may also be set by the environment
+(PENSTOCK_ and the key in capitals, dots as underscores) and on the command line (--set key=value). Flags win over the
+environment, the environment over the file, the file over the defaults. Unknown keys and variables are errors.
+This page is printed by penstock config reference; penstock config validate FILE checks a file, penstock config print
+shows what is in effect.
+
+Secrets are referred to rather than written, and never printed:
+
+    destinations:
+      - name: backend
+        protocol: grpc
+        endpoints: ["tempo.example:4317"]
+        headers:
+          - {name: x-api-key, value: "${env:BACKEND_KEY}"}
+          - {name: authorization, value: "Bearer ${file:/run/secrets/token}"}
+
+`

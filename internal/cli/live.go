@@ -84,25 +84,40 @@ func (l *live) show(line string) {
 	_, _ = fmt.Fprint(l.out, clear+line) // a terminal that is gone ends the process by its signal
 }
 
+// plainEvery is the pace of progress away from a terminal.
+const plainEvery = 10 * time.Second
+
 // run shows text each second until ctx ends, and leaves the last one standing.
+// Away from a terminal it writes a line now and then.
 func (l *live) run(ctx context.Context, text func() string) {
+	every := time.Second
 	if !l.terminal {
-		<-ctx.Done()
-		return
+		every = plainEvery
 	}
-	for t := time.NewTicker(time.Second); ; {
-		l.show(text())
+	for t := time.NewTicker(every); ; {
+		if l.terminal {
+			l.show(text())
+		}
 		select {
 		case <-t.C:
+			if !l.terminal {
+				_, _ = fmt.Fprintln(l, text()) // progress; a log that is gone is no reason to stop
+			}
 		case <-ctx.Done():
 			t.Stop()
-			l.show(text())
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.line = ""
-			_, _ = fmt.Fprintln(l.out)
+			l.end()
 			return
 		}
+	}
+}
+
+// end leaves the line standing and writes below it from now on.
+func (l *live) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.line != "" {
+		l.line = ""
+		_, _ = fmt.Fprintln(l.out)
 	}
 }
 

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +12,17 @@ import (
 	"github.com/penstock-otel/penstock/internal/cli/rolecmd"
 	"github.com/penstock-otel/penstock/internal/role"
 )
+
+// group makes a command that only has commands refuse what is none of them.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return &rolecmd.UsageError{Err: fmt.Errorf("unknown command %q for %q; see %s --help", args[0], cmd.CommandPath(), cmd.CommandPath())}
+		}
+		return cmd.Help()
+	}
+	return cmd
+}
 
 // Root is the command line.
 func Root() *cobra.Command {
@@ -25,6 +37,6 @@ func Root() *cobra.Command {
 	})
 	worker := rolecmd.Role("worker", "drain the queue to its destinations", "", role.Worker)
 	alerter := rolecmd.Role("alerter", "evaluate alerting rules on the metric streams", "", role.Alerter)
-	root.AddCommand(up(), gateway, worker, alerter, status(), sendCommand(), configCommand(), rolecmd.Healthcheck(), rolecmd.Version(), docs())
+	root.AddCommand(up(), gateway, worker, alerter, status(), sendCommand(), group(configCommand()), rolecmd.Healthcheck(), rolecmd.Version(), group(docs()))
 	return root
 }

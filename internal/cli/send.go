@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,10 +42,11 @@ func sendCommand() *cobra.Command {
 	compression := fs.String("compression", "none", "none, gzip, zstd, snappy")
 	clients := fs.Int("clients", 1, "requests in flight, for each signal")
 	seed := fs.Uint64("seed", 1, "of the content")
+	timeout := fs.Duration("timeout", 30*time.Second, "how long a request is sent again before it is given up; 0s: for ever")
 	output := rolecmd.OutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c := send.Config{Target: *target, Protocol: *protocol, Insecure: !*tls, Items: *count, Rate: *rate, Batch: *batch,
-			Compression: *compression, Clients: *clients, Seed: *seed}
+			Compression: *compression, Clients: *clients, Seed: *seed, Patience: *timeout}
 		if c.Target == "" {
 			c.Target = map[string]string{"grpc": "127.0.0.1:4317", "http": "http://127.0.0.1:4318"}[c.Protocol]
 		}
@@ -54,7 +57,7 @@ func sendCommand() *cobra.Command {
 			}
 			c.Signals = append(c.Signals, s)
 		}
-		if err := c.Validate(); err != nil {
+		if err := errors.Join(c.Validate(), rolecmd.CheckOutput(*output)); err != nil {
 			return &rolecmd.UsageError{Err: err}
 		}
 		return runSend(cmd, c, *output)
@@ -62,10 +65,26 @@ func sendCommand() *cobra.Command {
 	return cmd
 }
 
+// sayRetries tells why requests are sent again: at once, then every few seconds.
+func sayRetries(w io.Writer, target string) func(error) {
+	var mu sync.Mutex
+	var last time.Time
+	return func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(last) < 5*time.Second {
+			return
+		}
+		last = time.Now()
+		fmt.Fprintf(w, "%s: %v; sending again\n", target, err) //nolint:errcheck // progress
+	}
+}
+
 func runSend(cmd *cobra.Command, c send.Config, output string) error {
 	var totals send.Totals
 	begin := time.Now()
 	live := newLive(cmd.ErrOrStderr())
+	c.OnRetry = sayRetries(live, c.Target)
 	ctx, stop := context.WithCancel(cmd.Context())
 	shown := make(chan struct{})
 	go func() {

@@ -23,6 +23,9 @@ func status() *cobra.Command {
 	address := rolecmd.AdminFlag(cmd)
 	output := rolecmd.OutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := rolecmd.CheckOutput(*output); err != nil {
+			return err
+		}
 		addr, err := address()
 		if err != nil {
 			return err
@@ -64,6 +67,8 @@ func statusTable(w io.Writer, s admin.Status) error {
 			if err := totalsTable(row, section.Data); err != nil {
 				return err
 			}
+		case section.Name == "alerter":
+			row("\nno alerting rules are configured")
 		case section.Name == "queue":
 			if err := queueTable(row, section.Data); err != nil {
 				return err
@@ -80,7 +85,7 @@ func totalsTable(row func(string, ...any), data json.RawMessage) error {
 	if err := json.Unmarshal(data, &totals); err != nil {
 		return fmt.Errorf("read the totals: %w", err)
 	}
-	row("\nITEMS\tACCEPTED\tREFUSED\tEXPORTED\tREJECTED\tDEAD-LETTERED")
+	row("\nITEMS SINCE START\tACCEPTED\tREFUSED\tEXPORTED\tREJECTED\tDEAD-LETTERED")
 	for _, x := range totals {
 		row("%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f", x.Signal, x.Accepted, x.Refused, x.Exported, x.Rejected, x.DeadLettered)
 	}
@@ -95,7 +100,7 @@ func queueTable(row func(string, ...any), data json.RawMessage) error {
 	if v.Error != "" {
 		row("\nQUEUE\tlast look failed: %s", v.Error)
 	}
-	row("\nSTREAM\tMESSAGES\tBYTES\tLIMIT\tUSED")
+	row("\nSTREAM (%s ago)\tMESSAGES\tBYTES\tLIMIT\tUSED", time.Since(v.At).Round(100*time.Millisecond))
 	for _, s := range v.Streams {
 		used := 0.0
 		if s.MaxBytes > 0 {
@@ -103,7 +108,7 @@ func queueTable(row func(string, ...any), data json.RawMessage) error {
 		}
 		row("%s\t%d\t%s\t%s\t%.1f %%", s.Name, s.Messages, size(float64(s.Bytes)), size(float64(s.MaxBytes)), used)
 	}
-	row("\nDESTINATION\tSTREAM\tWAITING\tUNSETTLED\tREDELIVERED\tOLDEST")
+	row("\nDESTINATION\tSTREAM\tMESSAGES WAITING\tUNSETTLED\tREDELIVERED\tOLDEST")
 	for _, l := range v.Lags {
 		row("%s\t%s\t%d\t%d\t%d\t%s", l.Destination, l.Stream, l.Pending, l.InFlight, l.Redelivered,
 			time.Duration(l.OldestAge*float64(time.Second)).Round(time.Millisecond))

@@ -39,16 +39,26 @@ func up() *cobra.Command {
 		}
 		l := newLive(cmd.ErrOrStderr())
 		p := role.Process{Settings: s, Loaded: loaded, Server: local.Start, Out: l.above(cmd.OutOrStdout()), Log: l}
-		return role.Up(cmd.Context(), p, func(r role.Running) {
+		if *demo && l.terminal && len(s.Destinations) == 0 {
+			p.Out = io.Discard // the live line says the same, in one line
+		}
+		var last string
+		err = role.Up(cmd.Context(), p, func(r role.Running) {
 			announce(l, s, r)
+			text := progress(r)
 			r.Go("live line", func(ctx context.Context) error {
-				l.run(ctx, progress(ctx, r))
+				l.run(ctx, func() string { return text(ctx) })
+				last = text(context.WithoutCancel(ctx))
 				return nil
 			})
 			if *demo {
 				r.Go("demo telemetry", func(ctx context.Context) error { return runDemo(ctx, s, r) })
 			}
 		})
+		if last != "" {
+			fmt.Fprintf(l, "at the end: %s\n", last) //nolint:errcheck // as the log
+		}
+		return err
 	}
 	return cmd
 }
@@ -83,12 +93,12 @@ func announce(w io.Writer, s *settings.Settings, r role.Running) {
 }
 
 // progress is the text of the live line: totals, and rates since the last call.
-func progress(ctx context.Context, r role.Running) func() string {
+func progress(r role.Running) func(context.Context) string {
 	var before struct {
 		at                 time.Time
 		accepted, exported float64
 	}
-	return func() string {
+	return func(ctx context.Context) string {
 		totals, err := role.ReadTotals(r.Registry)
 		if err != nil {
 			return err.Error()
@@ -122,7 +132,10 @@ func progress(ctx context.Context, r role.Running) func() string {
 		if r.Admin != "" {
 			text += "  http://" + r.Admin
 		}
-		return text + "  kept " + size(bytes) // the first to go on a narrow terminal
+		if bytes > 0 {
+			text += "  stored " + size(bytes) // the first to go on a narrow terminal
+		}
+		return text
 	}
 }
 

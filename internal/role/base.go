@@ -135,7 +135,7 @@ func (b *base) openQueue(ctx context.Context) (queue.Queue, topology.Plan, error
 	c.AllowUnverified = c.AllowUnverified || b.p.drains
 	if c.Embedded() && b.p.Server != nil {
 		var err error
-		if b.server, err = b.p.Server(ctx, b.app, c, app.Component(b.log, "nats")); err != nil {
+		if b.server, err = b.p.Server(ctx, b.app, c, b.log); err != nil {
 			return nil, topology.Plan{}, err
 		}
 		b.reg.MustRegister(newDisk(c.Dir))

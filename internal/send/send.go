@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,12 @@ type Config struct {
 	Clients int
 	// Seed of the content.
 	Seed uint64
+	// Patience is how long a request is sent again before it is given up; 0:
+	// until ctx ends.
+	Patience time.Duration
+	// OnRetry, if not nil, hears why a request is sent again; from many
+	// goroutines.
+	OnRetry func(error)
 }
 
 // Validate says what cannot be sent.
@@ -62,6 +69,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf("compression is %q: want none, gzip, zstd or snappy", c.Compression)
 	case c.Compression == codec.Snappy && c.Protocol == "http":
 		return errors.New("compression is snappy: protocol http takes none, gzip or zstd")
+	}
+	if c.Protocol == "grpc" && (strings.HasPrefix(c.Target, "http://") || strings.HasPrefix(c.Target, "https://")) {
+		return fmt.Errorf("target is %q: protocol grpc wants host:port, such as 127.0.0.1:4317", c.Target)
 	}
 	if u, err := url.Parse(c.Target); c.Protocol == "http" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
 		return fmt.Errorf("target is %q: want a base URL such as http://127.0.0.1:4318", c.Target)
@@ -148,7 +158,7 @@ func run(ctx context.Context, c Config, cl client, s otlp.Signal, g *sample.Gene
 			return nil // ctx ended
 		}
 		body = g.Append(body[:0], s, n, time.Now())
-		rejected, err := persist(ctx, cl, s, body, t)
+		rejected, err := persist(ctx, c, cl, s, body, t)
 		if ctx.Err() != nil && err != nil {
 			t.Unknown.Add(int64(n))
 			return nil
@@ -165,13 +175,20 @@ func run(ctx context.Context, c Config, cl client, s otlp.Signal, g *sample.Gene
 	return nil
 }
 
-// persist sends a request until it is answered for good or ctx ends.
-func persist(ctx context.Context, cl client, s otlp.Signal, body []byte, t *Totals) (int64, error) {
+// persist sends a request until it is answered for good, patience or ctx ends.
+func persist(ctx context.Context, c Config, cl client, s otlp.Signal, body []byte, t *Totals) (int64, error) {
+	begin := time.Now()
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		rejected, err := cl.export(ctx, s, body)
 		var again *retryError
 		if !errors.As(err, &again) {
 			return rejected, err
+		}
+		if c.Patience > 0 && time.Since(begin) >= c.Patience {
+			return 0, fmt.Errorf("given up after %s: %w", c.Patience, again.err)
+		}
+		if c.OnRetry != nil && ctx.Err() == nil {
+			c.OnRetry(again.err)
 		}
 		t.Resent.Add(1)
 		select {

@@ -99,6 +99,15 @@ func Output(w io.Writer, format string, v any, table func(io.Writer) error) erro
 		}
 		return yaml.NewEncoder(w).Encode(plain)
 	}
+	return CheckOutput(format)
+}
+
+// CheckOutput refuses a format that Output does not know, before anything is done.
+func CheckOutput(format string) error {
+	switch format {
+	case "table", "json", "yaml":
+		return nil
+	}
 	return &UsageError{fmt.Errorf("output is %q: want table, json or yaml", format)}
 }
 
