@@ -71,6 +71,30 @@ func TestDestinationIsRefusedInTheUsersWords(t *testing.T) {
 	f("name: is \"\": "+names+"\ntimeout: is 0s: want more than 0s", func(d *worker.Destination) { d.Name, d.Timeout = "", 0 }) // all at once
 }
 
+// An endpoint is shown in many places: none may hold a secret, and the refusal
+// does not show it either.
+func TestEndpointsHoldNoSecrets(t *testing.T) {
+	f := func(protocol, endpoint string) {
+		t.Helper()
+		d := spoken(protocol, endpoint)
+		want := "endpoints[0]: has a user or password, a query or a fragment (an @, ? or # in it), and endpoints are shown in logs: put credentials into headers"
+		if err := config.Validate(d); err == nil || err.Error() != want {
+			t.Errorf("%s %s\ngot  %v\nwant %s", protocol, endpoint, err, want)
+		}
+	}
+	f("http", "http://user:s3cret@host:4318")
+	f("http", "https://s3cret@host")
+	f("http", "http://host:4318?key=s3cret")
+	f("http", "http://host:4318/base/#s3cret")
+	f("http", "user:s3cret@host:4318")
+	f("http", "http://user:s3/cret@host:4318") // the parser takes it for a path
+	f("http", "http://user:%zz@host:4318")     // no URL at all
+	f("grpc", "user:s3cret@host:4317")
+	f("grpc", "https://user:s3cret@host:4317")
+	f("grpc", "host:4317?key=s3cret")
+	f("grpc", "dns:///host:4317#s3cret")
+}
+
 func TestTakes(t *testing.T) {
 	f := func(want []otlp.Signal, signals ...string) {
 		t.Helper()

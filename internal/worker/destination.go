@@ -10,6 +10,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/internal/worker/exporter/outgoing"
 	"github.com/penstock-otel/penstock/pkg/pool"
 )
 
@@ -69,7 +70,8 @@ func (d Destination) Validate() error {
 		errs.add(true, "protocol", "is %q: want grpc, http, debug or file", d.Protocol)
 	}
 	for i, e := range d.Endpoints {
-		errs.add(strings.TrimSpace(e) == "", fmt.Sprintf("endpoints[%d]", i), "is empty")
+		err := d.checkEndpoint(e)
+		errs.add(err != nil, fmt.Sprintf("endpoints[%d]", i), "%w", err)
 	}
 	errs.add(!slices.Contains([]string{"", "none", "gzip", "zstd", "snappy"}, d.Compression), "compression", "is %q: want none, gzip, zstd or snappy", d.Compression)
 	errs.add(d.Compression == "snappy" && d.Protocol == ProtocolHTTP, "compression", "is snappy: protocol http takes none, gzip or zstd")
@@ -83,6 +85,19 @@ func (d Destination) Validate() error {
 	errs.add(d.MaxInFlightBytes < config.MiB, "max_in_flight_bytes", "is %s: want at least 1MiB", d.MaxInFlightBytes)
 	errs.add(d.MaxRequestBytes < config.KiB, "max_request_bytes", "is %s: want at least 1KiB", d.MaxRequestBytes)
 	return errors.Join(errs...)
+}
+
+// checkEndpoint says what is wrong with one endpoint, as it reads on from its
+// key.
+func (d Destination) checkEndpoint(e string) error {
+	if strings.TrimSpace(e) == "" {
+		return errors.New("is empty")
+	}
+	switch d.Protocol {
+	case ProtocolGRPC, ProtocolHTTP:
+		return outgoing.CheckShown(e)
+	}
+	return nil
 }
 
 // Validate answers in the user's keys.

@@ -143,6 +143,19 @@ func TestBadHeaders(t *testing.T) {
 	f("X-Key", "secret\n", "characters")
 }
 
+func TestCheckShown(t *testing.T) {
+	for _, ok := range []string{"host:4317", "http://host:4318/base", "unix:///run/otlp.sock", "[::1]:4317"} {
+		if err := CheckShown(ok); err != nil {
+			t.Errorf("%s: %v", ok, err)
+		}
+	}
+	for _, bad := range []string{"http://user:s3cret@host", "host:4317?s3cret", "http://host#s3cret"} {
+		if err := CheckShown(bad); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
 func BenchmarkBodies(b *testing.B) {
 	raw := exportertest.Body(otlp.Traces, 1, 2000)
 	for _, c := range []struct{ stored, wire string }{{"zstd", "zstd"}, {"s2", "none"}, {"s2", "zstd"}, {"s2", "gzip"}, {"zstd", "none"}} {
