@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -55,7 +56,9 @@ func TestDestinationIsRefusedInTheUsersWords(t *testing.T) {
 	f("endpoints[1]: is empty", func(d *worker.Destination) { d.Endpoints = []string{"a:1", " "} })
 	f("endpoints: has 2 entries: protocol file takes one", func(d *worker.Destination) { d.Protocol, d.Endpoints = "file", []string{"a", "b"} })
 	f(`compression: is "lzma": want none, gzip, zstd or snappy`, func(d *worker.Destination) { d.Compression = "lzma" })
-	f("compression: is snappy: protocol http takes none, gzip or zstd", func(d *worker.Destination) { d.Protocol, d.Compression = "http", "snappy" })
+	f("compression: is snappy: protocol http takes none, gzip or zstd", func(d *worker.Destination) {
+		d.Protocol, d.Endpoints, d.Compression = "http", []string{"http://a"}, "snappy"
+	})
 	f(`signals[0]: is "profiles": want traces, metrics or logs`, func(d *worker.Destination) { d.Signals = []string{"profiles"} })
 	f("signals[1]: is logs a second time", func(d *worker.Destination) { d.Signals = []string{"logs", "logs"} })
 	f("timeout: is 0s: want more than 0s", func(d *worker.Destination) { d.Timeout = 0 })
@@ -93,6 +96,84 @@ func TestEndpointsHoldNoSecrets(t *testing.T) {
 	f("grpc", "https://user:s3cret@host:4317")
 	f("grpc", "host:4317?key=s3cret")
 	f("grpc", "dns:///host:4317#s3cret")
+}
+
+// What can never work is refused before it is tried, with what to write.
+func TestEndpointsThatCannotWork(t *testing.T) {
+	f := func(want, protocol string, endpoints ...string) {
+		t.Helper()
+		err := config.Validate(spoken(protocol, endpoints...))
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s %q: %v", protocol, endpoints, err)
+		case want != "" && (err == nil || err.Error() != want):
+			t.Errorf("%s %q\ngot  %v\nwant %s", protocol, endpoints, err, want)
+		}
+	}
+	dir := t.TempDir()
+	f("", "grpc", "localhost:4317", "[::1]:4317", "dns:///backend:4317", "unix:///run/otlp.sock")
+	f(`endpoints[1]: is "backend": want host:port, such as "localhost:4317"`, "grpc", "a:1", "backend")
+	f(`endpoints[0]: is "http://a:1": want host:port without http://, so "a:1" and tls: {insecure: true}`, "grpc", "http://a:1")
+	f("", "http", "http://localhost:4318")
+	f("", "http", "https://example.com/otlp/")
+	f(`endpoints[0]: is "a:4318": want a URL with a host, such as "http://localhost:4318" or "https://otlp.example.com"`, "http", "a:4318")
+	f(`endpoints[0]: is "http://a/v1/logs": the path of the signal is appended; write the base URL, "http://a"`, "http", "http://a/v1/logs")
+	f("", "file", filepath.Join(dir, "new.jsonl"))
+	f(`endpoints[0]: is "`+dir+`/none/x": the directory `+dir+`/none does not exist; make it, or name another`, "file", dir+"/none/x")
+	f("", "debug")
+	f("endpoints: is given, and protocol debug prints here and sends nowhere: remove it, or set protocol to grpc, http or file", "debug", "http://u:s3cret@a")
+}
+
+func TestTLSThatCannotBeUsed(t *testing.T) {
+	f := func(want, endpoint string, tls config.TLSClient) {
+		t.Helper()
+		d := spoken("http", endpoint)
+		d.TLS = tls
+		err := config.Validate(d)
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s with %+v: %v", endpoint, tls, err)
+		case want != "" && (err == nil || err.Error() != want):
+			t.Errorf("%s with %+v\ngot  %v\nwant %s", endpoint, tls, err, want)
+		}
+	}
+	f("", "http://a", config.TLSClient{})
+	f("", "http://a", config.TLSClient{Insecure: true})
+	f("", "https://a", config.TLSClient{SkipVerify: true, ServerName: "b"})
+	const want = "tls: has more than insecure, and http://a is plain text: write https://, or remove the settings"
+	f(want, "http://a", config.TLSClient{CAFile: "ca.pem"})
+	f(want, "http://a", config.TLSClient{SkipVerify: true})
+	f(strings.ReplaceAll(want, "http://a", "HTTP://a"), "HTTP://a", config.TLSClient{ServerName: "b"})
+}
+
+func TestHeadersThatCannotBeSent(t *testing.T) {
+	f := func(want, protocol, name, value string) {
+		t.Helper()
+		d := spoken("grpc", "a:1")
+		if protocol == "http" {
+			d = spoken("http", "http://a")
+		}
+		d.Headers = []config.NameValue{{Name: "x-ok", Value: "1"}, {Name: name, Value: config.Secret(value)}}
+		err := config.Validate(d)
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s %q: %v", protocol, name, err)
+		case want != "" && (err == nil || err.Error() != want):
+			t.Errorf("%s %q\ngot  %v\nwant %s", protocol, name, err, want)
+		}
+	}
+	for _, protocol := range []string{"grpc", "http"} {
+		f("", protocol, "X-Api-Key", "s3cret")
+		f("headers[1].name: is missing", protocol, "", "s3cret")
+		f(`headers[1].name: is "x key": no header name, want letters, digits and '-'`, protocol, "x key", "s3cret")
+		f(`headers[1].name: is "Content-Type": this header is set by the protocol, remove it`, protocol, "Content-Type", "s3cret")
+		f("headers[1].value: has characters that no header may have, such as the end of a line", protocol, "x-key", "s3cret\n")
+	}
+	f(`headers[1].name: is "x!key": no header name in gRPC, want letters, digits, '-', '_' or '.'`, "grpc", "x!key", "s3cret")
+	f("", "http", "x!key", "s3cret")
+	f("headers[1].value: has characters that gRPC does not send: want printable ASCII, or a name that ends in -bin", "grpc", "x-key", "s3crét")
+	f("", "grpc", "x-key-bin", "s3crét")
+	f("", "http", "x-key", "s3crét")
 }
 
 func TestTakes(t *testing.T) {

@@ -10,6 +10,9 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/internal/worker/exporter/file"
+	"github.com/penstock-otel/penstock/internal/worker/exporter/otlpgrpc"
+	"github.com/penstock-otel/penstock/internal/worker/exporter/otlphttp"
 	"github.com/penstock-otel/penstock/internal/worker/exporter/outgoing"
 	"github.com/penstock-otel/penstock/pkg/pool"
 )
@@ -66,12 +69,19 @@ func (d Destination) Validate() error {
 		errs.add(len(d.Endpoints) == 0, "endpoints", "is empty: protocol %s needs one", d.Protocol)
 		errs.add(len(d.Endpoints) > 1 && d.Protocol != ProtocolGRPC, "endpoints", "has %d entries: protocol %s takes one", len(d.Endpoints), d.Protocol)
 	case ProtocolDebug:
+		errs.add(len(d.Endpoints) > 0, "endpoints", "is given, and protocol debug prints here and sends nowhere: remove it, or set protocol to grpc, http or file")
 	default:
 		errs.add(true, "protocol", "is %q: want grpc, http, debug or file", d.Protocol)
 	}
 	for i, e := range d.Endpoints {
 		err := d.checkEndpoint(e)
 		errs.add(err != nil, fmt.Sprintf("endpoints[%d]", i), "%w", err)
+		errs.add(err == nil && d.tlsWithoutUse(e), "tls", "has more than insecure, and %s is plain text: write https://, or remove the settings", e)
+	}
+	for i, h := range d.Headers {
+		name, value := d.checkHeader(h)
+		errs.add(name != nil, fmt.Sprintf("headers[%d].name", i), "%w", name)
+		errs.add(value != nil, fmt.Sprintf("headers[%d].value", i), "%w", value)
 	}
 	errs.add(!slices.Contains([]string{"", "none", "gzip", "zstd", "snappy"}, d.Compression), "compression", "is %q: want none, gzip, zstd or snappy", d.Compression)
 	errs.add(d.Compression == "snappy" && d.Protocol == ProtocolHTTP, "compression", "is snappy: protocol http takes none, gzip or zstd")
@@ -94,10 +104,35 @@ func (d Destination) checkEndpoint(e string) error {
 		return errors.New("is empty")
 	}
 	switch d.Protocol {
-	case ProtocolGRPC, ProtocolHTTP:
-		return outgoing.CheckShown(e)
+	case ProtocolGRPC:
+		return otlpgrpc.CheckEndpoint(e)
+	case ProtocolHTTP:
+		return otlphttp.CheckEndpoint(e)
+	case ProtocolFile:
+		return file.CheckPath(e)
 	}
 	return nil
+}
+
+// tlsWithoutUse: the URL e is plain text, and the settings of TLS say how to
+// encrypt.
+func (d Destination) tlsWithoutUse(e string) bool {
+	scheme, _, _ := strings.Cut(e, ":")
+	t := d.TLS
+	t.Insecure = false
+	return d.Protocol == ProtocolHTTP && strings.EqualFold(scheme, "http") && t != (config.TLSClient{})
+}
+
+// checkHeader says what is wrong with the name and the value of a header. That
+// a name is missing NameValue says itself.
+func (d Destination) checkHeader(h config.NameValue) (name, value error) {
+	if h.Name == "" {
+		return nil, nil
+	}
+	if d.Protocol == ProtocolGRPC {
+		return otlpgrpc.CheckName(h.Name), otlpgrpc.CheckValue(h.Name, h.Value.Reveal())
+	}
+	return outgoing.CheckName(h.Name), outgoing.CheckValue(h.Value.Reveal())
 }
 
 // Validate answers in the user's keys.

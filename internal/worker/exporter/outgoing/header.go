@@ -1,6 +1,7 @@
 package outgoing
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -24,18 +25,36 @@ var reserved = map[string]bool{
 	"connection": true, "te": true, "user-agent": true, "host": true,
 }
 
+// CheckName says what is wrong with the name of a header, as it reads on from
+// the name of the setting.
+func CheckName(name string) error {
+	low := strings.ToLower(name)
+	switch {
+	case !httpguts.ValidHeaderFieldName(name):
+		return fmt.Errorf("is %q: no header name, want letters, digits and '-'", name)
+	case reserved[low] || strings.HasPrefix(low, "grpc-"):
+		return fmt.Errorf("is %q: this header is set by the protocol, remove it", name)
+	}
+	return nil
+}
+
+// CheckValue says what is wrong with the value of a header, without the value.
+func CheckValue(value string) error {
+	if !httpguts.ValidHeaderFieldValue(value) {
+		return errors.New("has characters that no header may have, such as the end of a line")
+	}
+	return nil
+}
+
 // NewHeaders checks the names and values. Its errors show no value.
 func NewHeaders(list []Header) (Headers, error) {
 	var pairs []string
 	for i, h := range list {
-		low := strings.ToLower(h.Name)
-		switch {
-		case !httpguts.ValidHeaderFieldName(h.Name):
-			return Headers{}, fmt.Errorf("headers[%d]: %q is no header name", i, h.Name)
-		case reserved[low] || strings.HasPrefix(low, "grpc-"):
-			return Headers{}, fmt.Errorf("headers[%d]: %q is set by the protocol", i, h.Name)
-		case !httpguts.ValidHeaderFieldValue(h.Value):
-			return Headers{}, fmt.Errorf("headers[%d]: the value of %q has characters that no header may have", i, h.Name)
+		if err := CheckName(h.Name); err != nil {
+			return Headers{}, fmt.Errorf("headers[%d].name %w", i, err)
+		}
+		if err := CheckValue(h.Value); err != nil {
+			return Headers{}, fmt.Errorf("headers[%d].value of %q %w", i, h.Name, err)
 		}
 		pairs = append(pairs, secrets(h.Value)...)
 	}
