@@ -1,9 +1,11 @@
 package admin
 
 import (
-	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 
 	"github.com/penstock-otel/penstock/internal/config"
 )
@@ -19,9 +21,21 @@ type Config struct {
 func DefaultConfig() Config { return Config{Listen: "127.0.0.1:8080", Pprof: "auto"} }
 
 // Validate refuses an address that no listener takes.
-func (c Config) Validate() error {
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return errors.Join(config.KeyError("listen", "want host:port, not %q", c.Listen))
+func (c Config) Validate() error { return checkListen(c.Listen) }
+
+// checkListen says what is wrong with an address to listen on. It looks up
+// nothing.
+func checkListen(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "" || strings.Contains(host, "/") {
+		meant := ""
+		if n, err := strconv.ParseUint(addr, 10, 16); err == nil {
+			meant = fmt.Sprintf("; did you mean 127.0.0.1:%d (this machine alone) or :%d (every address)?", n, n)
+		}
+		return config.KeyError("listen", "is %q: want host:port%s", addr, meant)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return config.KeyError("listen", "is %q: want a port of 0 to 65535", addr)
 	}
 	return nil
 }

@@ -226,8 +226,15 @@ func TestNewRefusesWhatCannotServe(t *testing.T) {
 	if err := DefaultConfig().Validate(); err != nil {
 		t.Error(err)
 	}
-	if err := (Config{Listen: "8080"}).Validate(); err == nil || err.Error() != `listen: want host:port, not "8080"` {
-		t.Error(err)
+	for listen, want := range map[string]string{
+		"8080":            `listen: is "8080": want host:port; did you mean 127.0.0.1:8080 (this machine alone) or :8080 (every address)?`,
+		"localhost":       `listen: is "localhost": want host:port`,
+		"localhost:":      `listen: is "localhost:": want host:port`,
+		"localhost:99999": `listen: is "localhost:99999": want a port of 0 to 65535`,
+	} {
+		if err := (Config{Listen: listen}).Validate(); err == nil || err.Error() != want {
+			t.Errorf("%s\ngot  %v\nwant %s", listen, err, want)
+		}
 	}
 	var page strings.Builder
 	if err := config.Reference(&page, DefaultConfig(), "Admin"); err != nil || !strings.Contains(page.String(), "`127.0.0.1:8080`") {

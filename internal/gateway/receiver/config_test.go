@@ -72,3 +72,30 @@ func TestListenersSayWhatIsWrong(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestListenIsHostAndPort(t *testing.T) {
+	f := func(listen, want string) {
+		t.Helper()
+		g, h := DefaultGRPC(), DefaultHTTP()
+		g.Listen, h.Listen = listen, listen
+		for _, c := range []any{g, h} {
+			err := config.Validate(c)
+			switch {
+			case want == "" && err != nil:
+				t.Errorf("%T: %q: %v", c, listen, err)
+			case want != "" && (err == nil || err.Error() != want):
+				t.Errorf("%T: %q\ngot  %v\nwant %s", c, listen, err, want)
+			}
+		}
+	}
+	for _, ok := range []string{"", ":4317", "127.0.0.1:0", "[::]:4317", "localhost:https"} {
+		f(ok, "")
+	}
+	f("4317", `listen: is "4317": want host:port; did you mean 127.0.0.1:4317 (this machine alone) or :4317 (every address)?`)
+	f("localhost", `listen: is "localhost": want host:port`)
+	f("localhost:", `listen: is "localhost:": want host:port`)
+	f("::1", `listen: is "::1": want host:port`)
+	f("http://localhost:4317", `listen: is "http://localhost:4317": want host:port`)
+	f("localhost:65536", `listen: is "localhost:65536": want a port of 0 to 65535`)
+	f("localhost:otlp!", `listen: is "localhost:otlp!": want a port of 0 to 65535`)
+}

@@ -2,6 +2,9 @@ package receiver
 
 import (
 	"fmt"
+	"net"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/config"
@@ -24,6 +27,9 @@ func DefaultGRPC() GRPCConfig {
 
 // Validate answers in the user's keys.
 func (c GRPCConfig) Validate() error {
+	if err := checkListen(c.Listen); err != nil {
+		return err
+	}
 	switch {
 	case c.ReadTimeout <= 0:
 		return fmt.Errorf("read_timeout is %s: want more than 0s, slow clients must end", c.ReadTimeout)
@@ -31,6 +37,26 @@ func (c GRPCConfig) Validate() error {
 		return fmt.Errorf("max_concurrent_streams is %d: want 1 to 10000", c.MaxConcurrentStreams)
 	case c.MaxConnectionAge < 0:
 		return fmt.Errorf("max_connection_age is %s: want 0s or more", c.MaxConnectionAge)
+	}
+	return nil
+}
+
+// checkListen says what is wrong with an address to listen on; "" is none. It
+// looks up nothing.
+func checkListen(addr string) error {
+	if addr == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "" || strings.Contains(host, "/") {
+		meant := ""
+		if n, err := strconv.ParseUint(addr, 10, 16); err == nil {
+			meant = fmt.Sprintf("; did you mean 127.0.0.1:%d (this machine alone) or :%d (every address)?", n, n)
+		}
+		return config.KeyError("listen", "is %q: want host:port%s", addr, meant)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return config.KeyError("listen", "is %q: want a port of 0 to 65535", addr)
 	}
 	return nil
 }

@@ -24,6 +24,9 @@ func DefaultHTTP() HTTPConfig {
 
 // Validate answers in the user's keys.
 func (c HTTPConfig) Validate() error {
+	if err := checkListen(c.Listen); err != nil {
+		return err
+	}
 	if c.ReadTimeout <= 0 || c.IdleTimeout <= 0 {
 		return fmt.Errorf("read_timeout is %s and idle_timeout is %s: want more than 0s, slow clients must end", c.ReadTimeout, c.IdleTimeout)
 	}
