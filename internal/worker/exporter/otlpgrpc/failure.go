@@ -27,7 +27,9 @@ func (x *Exporter) failure(ctx context.Context, c *call, err error) *exporter.Er
 	switch deadline, _ := ctx.Deadline(); {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return retry("canceled", fmt.Errorf("given up by the caller after %s", c.waited()))
-	case errors.As(err, &down), errors.Is(err, pool.ErrClosed):
+	case errors.As(err, &down):
+		return retry("no_connection", fmt.Errorf("%w%s", err, x.remedy(err.Error())))
+	case errors.Is(err, pool.ErrClosed):
 		return retry("no_connection", err)
 	case errors.As(err, &busy):
 		return retry("busy", err)
@@ -49,6 +51,20 @@ func (x *Exporter) failure(ctx context.Context, c *call, err error) *exporter.Er
 	kind, after := judge(st)
 	return &exporter.Error{Kind: kind, Code: codeName(st.Code()), After: after,
 		Err: fmt.Errorf("destination %q: %s answered: %s", x.cfg.Name, c.from(), x.message(c, st))}
+}
+
+// remedy is what to change where one side speaks TLS and the other does not, ""
+// where the reason is another. gRPC gives the reason as text. That a server ends
+// a connection at its first bytes is what TLS servers do, but not they alone.
+func (x *Exporter) remedy(reason string) string {
+	switch {
+	case x.cfg.TLS != nil && strings.Contains(reason, "first record does not look like a TLS handshake"):
+		return "; the server speaks plain text: set tls: {insecure: true}"
+	case x.cfg.TLS == nil && strings.Contains(reason, "error reading server preface") &&
+		(strings.HasSuffix(reason, `EOF"`) || strings.HasSuffix(reason, `connection reset by peer"`)):
+		return "; if the server speaks TLS, remove insecure from tls"
+	}
+	return ""
 }
 
 func judge(st *status.Status) (exporter.Kind, time.Duration) {

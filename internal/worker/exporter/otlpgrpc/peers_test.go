@@ -85,6 +85,27 @@ func TestTLS(t *testing.T) {
 	exportertest.Check(t, "unknown authority", err, exportertest.Want{Code: "no_connection", Says: []string{s.addr, "certificate"}})
 }
 
+// Where one side speaks TLS and the other does not, the error says what to set.
+func TestOneSideSpeaksTLS(t *testing.T) {
+	made := httptest.NewUnstartedServer(nil)
+	made.StartTLS() // for its certificate
+	defer made.Close()
+	r := exportertest.Request(t, otlp.Logs, "none", exportertest.Body(otlp.Logs, 1, 5))
+	f := func(addr string, c *tls.Config, says string, hides ...string) {
+		t.Helper()
+		x := newExporter(t, Config{Endpoints: []string{addr}, TLS: c})
+		defer x.Close()
+		_, err := x.Export(context.Background(), r)
+		exportertest.Check(t, says, err, exportertest.Want{Code: "no_connection", Says: []string{addr, says}, Hides: hides})
+	}
+	f(serve(t).addr, &tls.Config{}, "tls: first record does not look like a TLS handshake\"; the server speaks plain text: set tls: {insecure: true}")
+	f(serveTLS(t, made.TLS.Certificates[0]).addr, nil, "; if the server speaks TLS, remove insecure from tls")
+	web := httptest.NewServer(nil)
+	defer web.Close()
+	f(web.Listener.Addr().String(), nil, "HTTP/1.1", "TLS")
+	f("127.0.0.1:1", nil, "refused", "TLS")
+}
+
 // Something that speaks HTTP/2 and not gRPC, such as a balancer, is judged by
 // the mapping of gRPC.
 func TestHTTPAnswers(t *testing.T) {
