@@ -59,7 +59,7 @@ func NewGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Confi
 func newGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Config, patience time.Duration) (*GRPC, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen for OTLP/gRPC on gateway.grpc.listen: %w", err)
+		return nil, fmt.Errorf("listen for OTLP/gRPC: %w; change gateway.grpc.listen", err)
 	}
 	g := &GRPC{intake: in, pool: grpcwire.NewMeteredPool(in.maxIdle()), health: newHealth(),
 		receiving: receiving{timeout: time.Duration(c.ReadTimeout)}}

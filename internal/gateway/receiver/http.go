@@ -32,7 +32,7 @@ type HTTP struct {
 func NewHTTP(ctx context.Context, c HTTPConfig, in *Intake, tlsConfig *tls.Config, log *slog.Logger) (*HTTP, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen for OTLP/HTTP on gateway.http.listen: %w", err)
+		return nil, fmt.Errorf("listen for OTLP/HTTP: %w; change gateway.http.listen", err)
 	}
 	h := &HTTP{intake: in, listen: in.capped(l, transportHTTP), pool: grpcwire.NewMeteredPool(in.maxIdle())}
 	var protocols http.Protocols

@@ -95,10 +95,10 @@ func TestStopBeforeServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Listen, h.Listen = g.Addr().String(), hs.Addr().String()
-	if _, err := NewGRPC(t.Context(), c, in, nil); err == nil || !strings.Contains(err.Error(), "gateway.grpc.listen") {
+	if _, err := NewGRPC(t.Context(), c, in, nil); err == nil || !strings.HasSuffix(err.Error(), "; change gateway.grpc.listen") {
 		t.Errorf("a taken port: %v", err)
 	}
-	if _, err := NewHTTP(t.Context(), h, in, nil, in.log); err == nil || !strings.Contains(err.Error(), "gateway.http.listen") {
+	if _, err := NewHTTP(t.Context(), h, in, nil, in.log); err == nil || !strings.HasSuffix(err.Error(), "; change gateway.http.listen") {
 		t.Errorf("a taken port: %v", err)
 	}
 	for what, f := range map[string]func(context.Context) error{"gRPC": g.Stop, "HTTP": hs.Stop} {
