@@ -32,3 +32,24 @@ func TestCheckEndpoint(t *testing.T) {
 	f("grpc://a:4317", `is "grpc://a:4317": want host:port without grpc://, so "a:4317"`)
 	f("http://u:pw@a:4317", "has a user or password, a query or a fragment (an @, ? or # in it), and endpoints are shown in logs: put credentials into headers")
 }
+
+// What grpc refuses in metadata is refused before any call.
+func TestCheckHeaders(t *testing.T) {
+	f := func(name, value, wantName, wantValue string) {
+		t.Helper()
+		if got := fmt.Sprint(CheckName(name)); got != wantName {
+			t.Errorf("name %s\ngot  %s\nwant %s", name, got, wantName)
+		}
+		if got := fmt.Sprint(CheckValue(name, value)); got != wantValue {
+			t.Errorf("value of %s\ngot  %s\nwant %s", name, got, wantValue)
+		}
+	}
+	const unprintable = "has characters that gRPC does not send: want printable ASCII, or a name that ends in -bin"
+	f("X-Api_Key.1", "s3cret ~", "<nil>", "<nil>")
+	f("x-key-Bin", "s3crét", "<nil>", "<nil>")
+	f("x-key", "s3crét", "<nil>", unprintable)
+	f("x-key", "s3\tcret", "<nil>", unprintable)
+	f("x-key", "s3cret\n", "<nil>", "has characters that no header may have, such as the end of a line")
+	f("x!key", "1", `is "x!key": no header name in gRPC, want letters, digits, '-', '_' or '.'`, "<nil>")
+	f("grpc-timeout", "1", `is "grpc-timeout": this header is set by the protocol, remove it`, "<nil>")
+}
