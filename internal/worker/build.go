@@ -60,6 +60,9 @@ func build(d Destination, out io.Writer) (exporter.Exporter, error) {
 	case ProtocolDebug:
 		return debug.New(debug.Config{Name: d.Name, Writer: out})
 	case ProtocolFile:
+		if err := file.CheckPath(d.Endpoints[0]); err != nil {
+			return nil, fmt.Errorf("endpoints[0]: %w", err)
+		}
 		return file.New(file.Config{Name: d.Name, Path: d.Endpoints[0]})
 	}
 	return nil, fmt.Errorf("protocol is %q: want grpc, http, debug or file", d.Protocol)

@@ -106,7 +106,8 @@ func TestBuildErrorsNameTheDestination(t *testing.T) {
 	for want, d := range map[string]worker.Destination{
 		`destination soap: protocol is "soap": want grpc, http, debug or file`: spoken("soap"),
 		"destination grpc: tls: certificate authorities":                       noFile,
-		"destination http: ": spoken(worker.ProtocolHTTP, "no url at all"),
+		"destination http: ":               spoken(worker.ProtocolHTTP, "no url at all"),
+		"destination file: endpoints[0]: ": spoken(worker.ProtocolFile, "/does/not/exist/out.jsonl"),
 	} {
 		if _, err := worker.Build([]worker.Destination{good, d}, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)

@@ -119,7 +119,6 @@ func TestEndpointsThatCannotWork(t *testing.T) {
 	f(`endpoints[0]: is "a:4318": want a URL with a host, such as "http://localhost:4318" or "https://otlp.example.com"`, "http", "a:4318")
 	f(`endpoints[0]: is "http://a/v1/logs": the path of the signal is appended; write the base URL, "http://a"`, "http", "http://a/v1/logs")
 	f("", "file", filepath.Join(dir, "new.jsonl"))
-	f(`endpoints[0]: is "`+dir+`/none/x": the directory `+dir+`/none does not exist; make it, or name another`, "file", dir+"/none/x")
 	f("", "debug")
 	f("endpoints: is given, and protocol debug prints here and sends nowhere: remove it, or set protocol to grpc, http or file", "debug", "http://u:s3cret@a")
 }
