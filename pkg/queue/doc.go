@@ -23,4 +23,9 @@
 //   - A durable consumer shared by several processes hands each delivery to one
 //     of them. Consumers are made by Provisioner, never by the first reader,
 //     and outlive all readers.
+//   - A lease has at most one holder at a time, as far as a time to live can
+//     promise: a holder that was paused for longer finds it taken, so what a
+//     lease guards must be harmless when two do it. No clock is compared with
+//     that of another machine: a holder counts as gone when whoever wants the
+//     lease has itself seen it unrenewed for the whole ttl.
 package queue

@@ -151,10 +151,27 @@ type Delivery interface {
 	Extend() error
 }
 
+// Leaser lets processes agree on who does what only one should do.
+type Leaser interface {
+	// Lease takes the lease of that name for holder, or renews it. held is true
+	// when it is holder's until ttl after the call began: whoever wants to keep
+	// it renews in good time, and whoever cannot stops acting on it. False
+	// without an error means that another holds it. On an error the lease may be
+	// held until ttl has passed, and nobody may act on it.
+	//
+	// A holder is unique to a process. Names and holders are 1 to 128 of A-Z,
+	// a-z, 0-9, _ and -.
+	Lease(ctx context.Context, name, holder string, ttl time.Duration) (held bool, err error)
+	// Release gives back what holder has, so that the next one need not wait for
+	// the ttl. A lease that is not holder's is left alone, without an error.
+	Release(ctx context.Context, name, holder string) error
+}
+
 // Queue is everything of one connection.
 type Queue interface {
 	Publisher
 	Provisioner
+	Leaser
 	// Consume opens a reader of a durable consumer made by EnsureConsumer;
 	// ErrNotFound when there is none.
 	Consume(ctx context.Context, stream, consumer string, o ConsumeOptions) (Consumer, error)

@@ -30,6 +30,8 @@ type Queue struct {
 	cancel context.CancelFunc
 	closed sync.Once
 
+	leases leases
+
 	mu      sync.Mutex // guards what follows
 	consume []*consumeLink
 	readers map[*reader]struct{}

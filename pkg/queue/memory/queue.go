@@ -24,6 +24,7 @@ type Queue struct {
 
 	mu      sync.Mutex // guards everything below, and all streams and consumers
 	streams map[string]*stream
+	leases  map[string]lease
 	changed chan struct{} // closed and replaced when a waiting Next should look
 	closed  bool
 }
@@ -38,7 +39,7 @@ func WithMaxMessageBytes(n int) Option { return func(q *Queue) { q.maxMessage = 
 
 // New makes an empty queue.
 func New(options ...Option) *Queue {
-	q := &Queue{maxMessage: defaultMaxMessage, streams: map[string]*stream{}, changed: make(chan struct{})}
+	q := &Queue{maxMessage: defaultMaxMessage, streams: map[string]*stream{}, leases: map[string]lease{}, changed: make(chan struct{})}
 	for _, o := range options {
 		o(q)
 	}
@@ -166,6 +167,20 @@ func (q *Queue) EnsureConsumer(ctx context.Context, stream string, c queue.Consu
 	} else {
 		s.consumers[c.Name] = &consumer{cfg: c, next: s.first, floor: s.first - 1, pending: map[uint64]*pending{}, settled: map[uint64]bool{}}
 	}
+	q.wakeLocked()
+	return nil
+}
+
+// RemoveConsumer deletes a durable consumer with its progress, as an operator of
+// a real server can. Its readers get ErrNotFound.
+func (q *Queue) RemoveConsumer(ctx context.Context, stream, name string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s, _, err := q.consumerLocked(ctx, stream, name)
+	if err != nil {
+		return err
+	}
+	delete(s.consumers, name)
 	q.wakeLocked()
 	return nil
 }

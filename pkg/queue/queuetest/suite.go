@@ -77,6 +77,12 @@ var cases = []struct {
 	{"purge takes up to and including", (*suite).purge},
 	{"state of a stream", (*suite).streamState},
 
+	{"a lease has one holder", (*suite).leaseContended},
+	{"a lease that is not renewed is taken over", (*suite).leaseExpires},
+	{"a renewed lease is kept", (*suite).leaseRenewed},
+	{"a released lease is free at once", (*suite).leaseReleased},
+	{"bad leases are refused", (*suite).leaseArguments},
+
 	{"consumers are independent", (*suite).independent},
 	{"consumer before messages and readers", (*suite).consumerFirst},
 	{"first deliveries are in order", (*suite).order},

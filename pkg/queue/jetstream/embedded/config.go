@@ -17,13 +17,18 @@ const (
 	MaxDefaultStore = 10 << 30
 )
 
+// stateBytes is the room beside the streams for the bucket of small shared
+// state, jetstream.StateBytes.
+const stateBytes = 16 << 20
+
 // Config of an embedded server.
 type Config struct {
 	// Dir holds the streams. It is made if missing. Required.
 	Dir string
 	// SyncAlways syncs to disk before each confirmation.
 	SyncAlways bool
-	// MaxStoreBytes bounds all streams together. Required; DefaultMaxStore
+	// MaxStoreBytes bounds all streams together; 16 MiB more are for the bucket
+	// of leases. Required; DefaultMaxStore
 	// proposes a value. At most 80 % of the volume's free bytes plus the bytes
 	// that Dir uses already, when the store is new. One that holds streams starts
 	// with a warning, so that it can be drained after other data took the space.

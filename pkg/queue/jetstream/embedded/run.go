@@ -27,7 +27,7 @@ func options(c Config) (*server.Options, error) {
 		StoreDir:               c.Dir,
 		SyncAlways:             c.SyncAlways,
 		SyncInterval:           syncInterval,
-		JetStreamMaxStore:      c.MaxStoreBytes,
+		JetStreamMaxStore:      c.MaxStoreBytes + stateBytes,
 		JetStreamMaxMemory:     256 << 20,
 		DisableJetStreamBanner: true,
 
