@@ -50,7 +50,7 @@ func list(t *testing.T) []pkg {
 var floors = []string{
 	"internal/config", "internal/app", "internal/otlp", "internal/sample", // know nobody
 	"internal/grpcwire", "internal/admin",
-	"internal/record", "internal/topology", "internal/queuewatch",
+	"internal/record", "internal/topology", "internal/queuewatch", "internal/janitor", "internal/pressure",
 	"internal/gateway", "internal/worker", "internal/send", "internal/broker",
 	"internal/settings",
 	"internal/role",

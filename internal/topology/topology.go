@@ -76,7 +76,12 @@ func Stream(s otlp.Signal, shard int) string {
 }
 
 // Durable names the consumer of a destination, the same on each stream.
-func Durable(destination string) string { return "export-" + destination }
+func Durable(destination string) string { return durablePrefix + destination }
+
+const durablePrefix = "export-"
+
+// IsDurable tells whether a consumer is that of a destination, known here or not.
+func IsDurable(consumer string) bool { return strings.HasPrefix(consumer, durablePrefix) }
 
 // Streams lists the telemetry streams of a signal.
 func (p Plan) Streams(s otlp.Signal) []string {

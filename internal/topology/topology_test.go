@@ -54,6 +54,9 @@ func TestNames(t *testing.T) {
 	if got := topology.Durable("a-b"); got != "export-a-b" {
 		t.Errorf("durable is %s", got)
 	}
+	if !topology.IsDurable(topology.Durable("a")) || topology.IsDurable("alerter") {
+		t.Error("durables are not told from other consumers")
+	}
 	if got := jetstream.Subject(topology.Stream(otlp.Metrics, 12)); got != "penstock.metrics.12" {
 		t.Errorf("subject is %s", got)
 	}
