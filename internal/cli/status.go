@@ -13,6 +13,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/admin"
 	"github.com/penstock-otel/penstock/internal/cli/rolecmd"
+	"github.com/penstock-otel/penstock/internal/janitor"
 	"github.com/penstock-otel/penstock/internal/queuewatch"
 	"github.com/penstock-otel/penstock/internal/role"
 )
@@ -73,6 +74,10 @@ func statusTable(w io.Writer, s admin.Status) error {
 			if err := queueTable(row, section.Data); err != nil {
 				return err
 			}
+		case section.Name == "retention":
+			if err := retentionTable(row, section.Data); err != nil {
+				return err
+			}
 		default:
 			row("\n%s\t%s", strings.ToUpper(section.Name), section.Data)
 		}
@@ -112,6 +117,36 @@ func queueTable(row func(string, ...any), data json.RawMessage) error {
 	for _, l := range v.Lags {
 		row("%s\t%s\t%d\t%d\t%d\t%s", l.Destination, l.Stream, l.Pending, l.InFlight, l.Redelivered,
 			time.Duration(l.OldestAge*float64(time.Second)).Round(time.Millisecond))
+	}
+	return nil
+}
+
+func retentionTable(row func(string, ...any), data json.RawMessage) error {
+	var v janitor.View
+	if err := json.Unmarshal(data, &v); err != nil {
+		return fmt.Errorf("read the state of the janitor: %w", err)
+	}
+	if v.Error != "" {
+		row("\nRETENTION\tlast round failed: %s", v.Error)
+	}
+	if !v.Leader {
+		if v.Error == "" {
+			row("\nRETENTION\tthe janitor of another process works")
+		}
+		return nil
+	}
+	row("\nSTREAM\tEXPORTED UP TO\tWAITS FOR\tKEPT\t")
+	for _, s := range v.Streams {
+		note := ""
+		switch {
+		case len(s.Missing) > 0:
+			note = "not purged: consumers are missing"
+		case s.Blocked:
+			note = "nearly full of what is not exported"
+		case s.Shortened:
+			note = "less than retention.replay_window: short of space"
+		}
+		row("%s\t%d\t%s\t%s\t%s", s.Name, s.Floor, s.HeldBy, time.Duration(s.Kept*float64(time.Second)).Round(time.Second), note)
 	}
 	return nil
 }

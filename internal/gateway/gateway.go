@@ -33,7 +33,9 @@ type Options struct {
 	// Plan has been applied to the queue.
 	Plan topology.Plan
 	// Wire lists the compression of each destination, for codec auto.
-	Wire     []string
+	Wire []string
+	// Pressure, unless nil, refuses requests that the queue has no room for.
+	Pressure func(otlp.Signal) *otlp.Refusal
 	Registry prometheus.Registerer
 	Logger   *slog.Logger
 }
@@ -61,6 +63,7 @@ func Start(ctx context.Context, a *app.App, o Options) (*Gateway, error) {
 
 	metrics := receiver.NewMetrics(o.Registry)
 	g := &Gateway{intake: receiver.NewIntake(o.Config.Limits, commits, metrics, o.Logger)}
+	g.intake.Pressure = o.Pressure
 	o.Registry.MustRegister(InFlightBytes(g.intake.InFlightBytes))
 	if err := g.listen(ctx, o); err != nil {
 		return nil, errors.Join(err, g.stop(ctx))

@@ -26,6 +26,7 @@ type Stream struct {
 	Messages uint64 `json:"messages"`
 	Bytes    uint64 `json:"bytes"`
 	MaxBytes int64  `json:"max_bytes"`
+	FirstSeq uint64 `json:"first_sequence"` // everything before it was purged
 }
 
 // Lag is what was seen of one destination's durable on one stream.
@@ -158,7 +159,7 @@ func (w *Watch) see(ctx context.Context) (View, error) {
 			return v, fmt.Errorf("look at stream %s: %w", name, err)
 		}
 		first[name] = st.FirstSeq
-		v.Streams = append(v.Streams, Stream{Name: name, Messages: st.Messages, Bytes: st.Bytes, MaxBytes: st.MaxBytes})
+		v.Streams = append(v.Streams, Stream{Name: name, Messages: st.Messages, Bytes: st.Bytes, MaxBytes: st.MaxBytes, FirstSeq: st.FirstSeq})
 	}
 	for _, d := range w.plan.Destinations {
 		for _, s := range otlp.Signals {

@@ -1,7 +1,7 @@
 // Package role puts the parts of each process together, in one straight
 // function a role: what is done is undone by the line after it.
 //
-//	Gateway   (embedded server) queue, streams, receiver
+//	Gateway   (embedded server) queue, streams, janitor, receiver
 //	Worker                      queue, durables, exporters
 //	Up        both over one embedded queue
 //	Alerter                     queue

@@ -5,6 +5,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/gateway"
+	"github.com/penstock-otel/penstock/internal/queuewatch"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
@@ -23,13 +24,14 @@ func Gateway(ctx context.Context, p Process) error {
 		if err := b.makeStreams(ctx, q, plan); err != nil {
 			return err
 		}
-		b.watch(q, plan)
-		_, err = b.gateway(ctx, q, plan)
+		w := b.watch(q, plan)
+		b.janitor(q, plan)
+		_, err = b.gateway(ctx, q, plan, w)
 		return err
 	})
 }
 
-func (b *base) gateway(ctx context.Context, q queue.Queue, plan topology.Plan) (*gateway.Gateway, error) {
+func (b *base) gateway(ctx context.Context, q queue.Queue, plan topology.Plan, w *queuewatch.Watch) (*gateway.Gateway, error) {
 	return gateway.Start(ctx, b.app, gateway.Options{Config: b.s.Gateway, Queue: q, Plan: plan, Wire: b.s.Wire(),
-		Registry: b.reg, Logger: app.Component(b.log, "gateway")})
+		Pressure: b.pressure(w, plan), Registry: b.reg, Logger: app.Component(b.log, "gateway")})
 }

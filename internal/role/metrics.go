@@ -12,6 +12,8 @@ import (
 	"github.com/penstock-otel/penstock/internal/gateway"
 	"github.com/penstock-otel/penstock/internal/gateway/committer"
 	"github.com/penstock-otel/penstock/internal/gateway/receiver"
+	"github.com/penstock-otel/penstock/internal/janitor"
+	"github.com/penstock-otel/penstock/internal/pressure"
 	"github.com/penstock-otel/penstock/internal/queuewatch"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
@@ -24,6 +26,8 @@ func MetricsReference(w io.Writer) error {
 	receiver.NewMetrics(&d)
 	committer.NewMetrics(&d)
 	worker.NewMetrics(&d)
+	janitor.NewMetrics(&d)
+	pressure.NewMetrics(&d)
 	d.MustRegister(worker.NewPoolCollector(nil), newDisk(""), gateway.InFlightBytes(nil))
 	queuewatch.New(nil, topology.Plan{}, &d)
 	sort.Strings(d.rows)

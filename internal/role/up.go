@@ -33,10 +33,11 @@ func Up(ctx context.Context, p Process, started func(Running)) error {
 			return err
 		}
 		w := b.watch(q, plan)
+		b.janitor(q, plan)
 		if err := b.worker(q, plan); err != nil {
 			return err
 		}
-		g, err := b.gateway(ctx, q, plan)
+		g, err := b.gateway(ctx, q, plan, w)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/broker"
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/gateway"
+	"github.com/penstock-otel/penstock/internal/janitor"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
 )
@@ -29,6 +30,7 @@ type Settings struct {
 	Gateway      gateway.Config       `yaml:"gateway"`
 	Worker       worker.Config        `yaml:"worker"`
 	Destinations []worker.Destination `yaml:"destinations" help:"Where telemetry goes; each drains at its own pace. Empty: one debug destination that prints a summary."`
+	Retention    janitor.Config       `yaml:"retention"`
 	Admin        admin.Config         `yaml:"admin"`
 	Log          app.LogConfig        `yaml:"log"`
 	Stop         Stop                 `yaml:"stop"`
@@ -44,7 +46,7 @@ type Stop struct {
 func Default() Settings {
 	return Settings{
 		Queue: broker.DefaultConfig(), Gateway: gateway.DefaultConfig(), Worker: worker.DefaultConfig(),
-		Admin: admin.DefaultConfig(), Log: app.DefaultLogConfig(),
+		Retention: janitor.DefaultConfig(), Admin: admin.DefaultConfig(), Log: app.DefaultLogConfig(),
 		Stop: Stop{Timeout: config.Duration(50 * time.Second)},
 	}
 }

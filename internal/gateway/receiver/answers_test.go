@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -311,6 +312,37 @@ func TestClientsThatLeave(t *testing.T) {
 		return d.count(t, "refused_spans_total", "transport", "grpc") == 12 &&
 			d.count(t, "refused_spans_total", "transport", "http", "reason", "canceled") == 12
 	})
+}
+
+// A signal that the queue has no room for is refused before it is read, with the
+// wait that was computed; the others are taken.
+func TestPressure(t *testing.T) {
+	d := open(t)
+	c := d.dial(t)
+	var pressed atomic.Bool
+	pressed.Store(true)
+	d.Pressure = func(s otlp.Signal) *otlp.Refusal {
+		if s != otlp.Logs || !pressed.Load() {
+			return nil
+		}
+		return otlp.Refuse(otlp.ReasonQueueFull, nil, "nearly full").WithRetryAfter(42 * time.Second)
+	}
+	err := exportBytes(testContext(t), c, otlp.Logs, request(otlp.Logs, 1))
+	if s := status.Convert(err); s.Code() != codes.Unavailable || !strings.Contains(s.Message(), "nearly full") ||
+		len(s.Details()) != 1 || s.Details()[0].(*errdetails.RetryInfo).RetryDelay.AsDuration() != 42*time.Second {
+		t.Errorf("gRPC: %v %v", err, s.Details())
+	}
+	a, err := post(testContext(t), t, client(t, "h1", nil), d.url("/v1/logs"), typeProtobuf, "", bytes.NewReader(request(otlp.Logs, 1)))
+	if err != nil || a.code != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "42" {
+		t.Errorf("HTTP: %+v %v", a, err)
+	}
+	if err := exportBytes(testContext(t), c, otlp.Traces, request(otlp.Traces, 1)); err != nil {
+		t.Errorf("traces: %v", err)
+	}
+	pressed.Store(false)
+	if err := exportBytes(testContext(t), c, otlp.Logs, request(otlp.Logs, 1)); err != nil {
+		t.Errorf("after it: %v", err)
+	}
 }
 
 func TestDraining(t *testing.T) {

@@ -166,7 +166,7 @@ func (g *GRPC) unknown(_ any, stream grpc.ServerStream) error {
 // export is one call of a signal's Export.
 func (g *GRPC) export(ctx context.Context, s otlp.Signal, recv func(*grpcwire.Frame) error) ([]byte, error) {
 	in := g.intake
-	if r := in.admit(); r != nil {
+	if r := in.admit(s); r != nil {
 		return nil, in.refused(s, transportGRPC, 0, r)
 	}
 	frame := grpcwire.Frame{KeepCompressed: true, Pool: g.pool}

@@ -97,7 +97,7 @@ func (h *HTTP) serve(w http.ResponseWriter, r *http.Request, s otlp.Signal) {
 	in := h.intake
 	isJSON, refusal := readable(r)
 	if refusal == nil {
-		refusal = in.admit()
+		refusal = in.admit(s)
 	}
 	if refusal != nil {
 		refuse(w, r, in.refused(s, transportHTTP, 0, refusal))

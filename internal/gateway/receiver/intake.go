@@ -36,6 +36,11 @@ type Intake struct {
 	log       *slog.Logger
 	said      *app.Repeat // of refusals that an operator should know of
 	draining  atomic.Bool
+
+	// Pressure, unless nil, refuses requests of a signal that the queue has no
+	// room for, before they are read. It is asked for each request; set it
+	// before serving.
+	Pressure func(otlp.Signal) *otlp.Refusal
 }
 
 // sayEvery is the interval between two lines about the same reason of refusal.
@@ -57,9 +62,14 @@ func (in *Intake) Close() { in.said.Stop() }
 func (in *Intake) InFlightBytes() int64 { return in.admission.used.Load() }
 
 // admit refuses before anything of the request is read.
-func (in *Intake) admit() *otlp.Refusal {
+func (in *Intake) admit(s otlp.Signal) *otlp.Refusal {
 	if in.draining.Load() {
 		return otlp.Refuse(otlp.ReasonShuttingDown, nil, "this gateway is stopping").WithRetryAfter(jitter(retryStopping))
+	}
+	if in.Pressure != nil {
+		if r := in.Pressure(s); r != nil {
+			return r
+		}
 	}
 	return in.admission.full()
 }
