@@ -8,9 +8,9 @@
 //     xfs). Not on NFS.
 //   - One process at a time uses a directory; a second one is refused and told
 //     who holds it.
-//   - The streams never take more than MaxStoreBytes, and those of a new one never more than
-//     80 % of what the volume can give: unless other data takes the space, a full
-//     disk is not met. If it does, what is queued can still be read.
+//   - The streams never take more than MaxStoreBytes, and in a new store never
+//     more than 80 % of what the volume can give: unless other data takes the
+//     space, a full disk is not met. If it does, what is queued can still be read.
 //   - Nothing listens on the network unless it is configured to.
 //
 // # The way to the server
