@@ -220,7 +220,7 @@ func (h *history) goRound() {
 }
 
 func (h *history) run() {
-	for range 40 + h.r.IntN(60) {
+	for range 30 + h.r.IntN(60) {
 		if h.act(); h.r.IntN(4) == 0 {
 			h.round()
 		}

@@ -25,9 +25,12 @@ const releaseTimeout = 2 * time.Second
 
 // Shares of a stream's bytes, in per cent.
 const (
-	shortAt = 80 // above it the replay window is shortened
-	freeTo  = 70 // until this
+	shortAt  = 80 // above it a stream is short of space
+	mostRoom = 60 // to keep free for what comes in, at most
 )
+
+// roomRounds is for how many rounds of what comes in there has to be room.
+const roomRounds = 3
 
 // Queue is what a janitor needs of one.
 type Queue interface {
@@ -53,15 +56,35 @@ type Janitor struct {
 	started time.Time
 	leader  bool
 	said    map[string]string // what was said of a stream, or of the lease
-	streams map[string]*clock
+	streams map[string]*watched
 
 	mu   sync.Mutex
 	view View // mu; replaced as a whole
 }
 
+// watched is what is remembered of a stream while this janitor leads.
+type watched struct {
+	clock
+	last uint64 // its last message in the round before
+	at   time.Time
+}
+
+// room is how many bytes of a stream are to be free at least: a fifth, or more
+// when it fills quickly.
+func (w *watched) room(st queue.StreamState, every time.Duration) uint64 {
+	limit := uint64(max(0, st.MaxBytes))
+	room := limit * (100 - shortAt) / 100
+	if d := time.Since(w.at); !w.at.IsZero() && d > 0 && st.LastSeq > w.last {
+		perRound := float64(st.LastSeq-w.last) * float64(mean(st)) * float64(every) / float64(d)
+		room = max(room, uint64(min(perRound*roomRounds, float64(limit)*mostRoom/100)))
+	}
+	w.last, w.at = st.LastSeq, time.Now()
+	return room
+}
+
 // New makes a janitor.
 func New(o Options) *Janitor {
-	return &Janitor{o: o, started: time.Now(), said: map[string]string{}, streams: map[string]*clock{}}
+	return &Janitor{o: o, started: time.Now(), said: map[string]string{}, streams: map[string]*watched{}}
 }
 
 // Run goes round until ctx ends.
@@ -134,6 +157,7 @@ func (j *Janitor) round(ctx context.Context) {
 // follow forgets what only the leader knows.
 func (j *Janitor) follow() {
 	j.o.Metrics.follow()
+	clear(j.streams)
 	for key := range j.said {
 		if key != "lease" {
 			delete(j.said, key)
@@ -155,12 +179,13 @@ func (j *Janitor) stream(ctx context.Context, s otlp.Signal, name string) (Strea
 		return fail(err)
 	}
 	j.tellMissing(name, f)
-	c := j.streams[name]
-	if c == nil {
-		c = &clock{start: j.started}
-		j.streams[name] = c
+	w := j.streams[name]
+	if w == nil {
+		w = &watched{clock: clock{start: j.started}}
+		j.streams[name] = w
 	}
-	now := c.now(st)
+	now := w.now(st)
+	room := w.room(st, time.Duration(j.o.Config.Every))
 	target, err := j.olderThanWindow(ctx, st, f.seq, now)
 	if err != nil {
 		return fail(err)
@@ -174,9 +199,9 @@ func (j *Janitor) stream(ctx context.Context, s otlp.Signal, name string) (Strea
 			return fail(err)
 		}
 	}
-	short := full(st) && st.FirstSeq <= f.seq
-	if short {
-		if st, err = j.shrink(ctx, st, f.seq, uint64(st.MaxBytes)*freeTo/100, reasonPressure); err != nil {
+	short := st.MaxBytes > 0 && st.Bytes > uint64(st.MaxBytes)-room && st.FirstSeq <= f.seq
+	if short { // half as much again, so that it is not done each round
+		if st, err = j.shrink(ctx, st, f.seq, uint64(st.MaxBytes)-room*3/2, reasonPressure); err != nil {
 			return fail(err)
 		}
 	}

@@ -210,6 +210,29 @@ func TestPressure(t *testing.T) {
 	})
 }
 
+// A stream that fills by half its bytes in a round, all of it exported, never
+// refuses: there is room for what comes in.
+func TestQuickStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, everyHour)
+		for _, n := range []int{5, 10, 20, 15, 30, 20, 20, 20, 30, 1} {
+			for range 10 {
+				r.put(n) // fails the test when it is refused
+				r.take("all", n)
+				r.take("logs", n)
+				r.j.round(t.Context())
+				time.Sleep(5 * time.Second)
+			}
+		}
+		st, err := r.q.Queue.StreamState(t.Context(), logs)
+		r.ok(err)
+		if st.Bytes > 80_000 || st.Bytes < 15_000 {
+			t.Errorf("%d bytes are kept of 100000", st.Bytes)
+		}
+		r.logged("exported data is kept for less than retention.replay_window", 1)
+	})
+}
+
 func TestReplayBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.ReplayWindow, c.ReplayBytes = config.Duration(time.Hour), 5000 })

@@ -32,7 +32,7 @@ func TestIntakeGoesOnAboveTheLimit(t *testing.T) {
 			}
 			const items = 100_000
 			var totals send.Totals
-			c := send.Config{Target: at.GRPC, Protocol: "grpc", Insecure: true, Signals: []otlp.Signal{otlp.Traces}, Items: items, Batch: 500, Clients: 2, Seed: 5}
+			c := send.Config{Target: at.GRPC, Protocol: "grpc", Insecure: true, Signals: []otlp.Signal{otlp.Traces}, Items: items, Batch: 500, Rate: 25_000, Clients: 2, Seed: 5}
 			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 			defer cancel()
 			if err := send.Run(ctx, c, &totals); err != nil {
