@@ -4,6 +4,8 @@ package broker
 
 import (
 	"errors"
+	"net"
+	"net/netip"
 	"strings"
 
 	"github.com/penstock-otel/penstock/internal/config"
@@ -55,6 +57,7 @@ func (c Config) Validate() error {
 	if c.Embedded() {
 		bad(c.Dir == "", "dir", "and url are both empty: give the address of a NATS server or a directory for the embedded one")
 		bad(replicated, "durability", "is replicated: it needs an external cluster in url")
+		bad(c.open(), "listen", "is %q: whoever reaches it can read and purge all of the queue; set token, or user with password, or listen_tls with client_ca_file", c.Listen)
 		bad(c.Replicas > 1, "replicas", "is %d: the embedded server keeps one copy", c.Replicas)
 	} else {
 		bad(c.Listen != "", "listen", "belongs to the embedded server, and url names an external one")
@@ -66,6 +69,17 @@ func (c Config) Validate() error {
 	bad(c.Shards < 1 || c.Shards > 64, "shards", "is %d: want 1 to 64", c.Shards)
 	bad(c.Replicas < 0 || c.Replicas > 5, "replicas", "is %d: want 0 to 5", c.Replicas)
 	return errors.Join(errs...)
+}
+
+// open tells whether the embedded server would take anybody from the network.
+func (c Config) open() bool {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if c.Listen == "" || err != nil { // the server itself refuses what is no address
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	local := host == "localhost" || err == nil && ip.IsLoopback()
+	return !local && c.Token == "" && c.User == "" && c.ListenTLS.ClientCAFile == ""
 }
 
 // ways counts the ways to log in.
