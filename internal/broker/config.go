@@ -5,7 +5,6 @@ package broker
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"strings"
 
 	"github.com/penstock-otel/penstock/internal/config"
@@ -72,14 +71,10 @@ func (c Config) Validate() error {
 }
 
 // open tells whether the embedded server would take anybody from the network.
+// What is no address the server itself refuses.
 func (c Config) open() bool {
-	host, _, err := net.SplitHostPort(c.Listen)
-	if c.Listen == "" || err != nil { // the server itself refuses what is no address
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	local := host == "localhost" || err == nil && ip.IsLoopback()
-	return !local && c.Token == "" && c.User == "" && c.ListenTLS.ClientCAFile == ""
+	_, _, err := net.SplitHostPort(c.Listen)
+	return err == nil && !config.Loopback(c.Listen) && c.Token == "" && c.User == "" && c.ListenTLS.ClientCAFile == ""
 }
 
 // ways counts the ways to log in.

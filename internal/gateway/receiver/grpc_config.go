@@ -2,9 +2,6 @@ package receiver
 
 import (
 	"fmt"
-	"net"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/config"
@@ -41,22 +38,10 @@ func (c GRPCConfig) Validate() error {
 	return nil
 }
 
-// checkListen says what is wrong with an address to listen on; "" is none. It
-// looks up nothing.
+// checkListen says what is wrong with an address to listen on; "" is none.
 func checkListen(addr string) error {
 	if addr == "" {
 		return nil
 	}
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil || port == "" || strings.Contains(host, "/") {
-		meant := ""
-		if n, err := strconv.ParseUint(addr, 10, 16); err == nil {
-			meant = fmt.Sprintf("; did you mean 127.0.0.1:%d (this machine alone) or :%d (every address)?", n, n)
-		}
-		return config.KeyError("listen", "is %q: want host:port%s", addr, meant)
-	}
-	if _, err := net.LookupPort("tcp", port); err != nil {
-		return config.KeyError("listen", "is %q: want a port of 0 to 65535", addr)
-	}
-	return nil
+	return config.CheckListen(addr)
 }

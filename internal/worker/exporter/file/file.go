@@ -81,7 +81,7 @@ type Exporter struct {
 
 var _ exporter.Exporter = (*Exporter)(nil)
 
-// New opens nothing yet: a directory that is missing for now is no error.
+// New opens nothing yet: a directory that is missing is an error of the exports.
 func New(cfg Config) (*Exporter, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
