@@ -25,7 +25,7 @@ func Gateway(ctx context.Context, p Process) error {
 			return err
 		}
 		w := b.watch(q, plan)
-		b.janitor(q, plan)
+		b.janitor(ctx, q, plan)
 		_, err = b.gateway(ctx, q, plan, w)
 		return err
 	})

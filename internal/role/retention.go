@@ -15,8 +15,14 @@ import (
 
 // janitor purges what is exported, in one of the processes that put something in:
 // they know the streams and their budget, and without them nothing fills.
-func (b *base) janitor(q queue.Queue, plan topology.Plan) {
-	j := janitor.New(janitor.Options{Config: b.s.Retention, Queue: q, Plan: plan, Holder: b.app.Name() + "-" + rand.Text()[:8],
+func (b *base) janitor(ctx context.Context, q queue.Queue, plan topology.Plan) {
+	holder := b.app.Name() + "-" + rand.Text()[:8]
+	// Makes the bucket of leases now, not while the process may be stopping
+	// already. That it cannot be made is what the janitor tells.
+	if err := q.Release(ctx, "janitor", holder); err != nil {
+		b.log.Debug("the bucket of leases is not there yet", "error", err)
+	}
+	j := janitor.New(janitor.Options{Config: b.s.Retention, Queue: q, Plan: plan, Holder: holder,
 		Metrics: janitor.NewMetrics(b.reg), Logger: app.Component(b.log, "janitor")})
 	b.app.Go("janitor", j.Run)
 	b.status("retention", func(context.Context) any { return j.View() })

@@ -33,7 +33,7 @@ func Up(ctx context.Context, p Process, started func(Running)) error {
 			return err
 		}
 		w := b.watch(q, plan)
-		b.janitor(q, plan)
+		b.janitor(ctx, q, plan)
 		if err := b.worker(q, plan); err != nil {
 			return err
 		}

@@ -201,6 +201,12 @@ func (s *Server) Restart(ctx context.Context) error {
 	if err := s.stop(ctx); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil { // no time to start again; a further Restart may
+		gone := make(chan struct{})
+		close(gone)
+		s.remains = gone
+		return fmt.Errorf("queue store %s: stopped, and not started again: %w", s.cfg.Dir, err)
+	}
 	had, err := streamDirs(s.cfg.Dir)
 	if err != nil {
 		return err
