@@ -50,8 +50,11 @@ func list(t *testing.T) []pkg {
 var floors = []string{
 	"internal/config", "internal/app", "internal/otlp", "internal/sample", // know nobody
 	"internal/grpcwire", "internal/admin",
-	"internal/record", "internal/topology", "internal/queuewatch", "internal/janitor", "internal/pressure",
+	"internal/record", "internal/topology",
+	"internal/deadletter", "internal/job", "internal/fleet", "internal/ledger", "internal/tap", "internal/queuewatch", "internal/janitor", "internal/pressure",
 	"internal/gateway", "internal/worker", "internal/send", "internal/broker",
+	"internal/replay",
+	"internal/api",
 	"internal/settings",
 	"internal/role",
 	"internal/cli",

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/penstock-otel/penstock/internal/deadletter"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/record"
-	"github.com/penstock-otel/penstock/internal/worker/deadletter"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
 

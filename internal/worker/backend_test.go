@@ -19,10 +19,10 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/penstock-otel/penstock/internal/deadletter"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
-	"github.com/penstock-otel/penstock/internal/worker/deadletter"
 	"github.com/penstock-otel/penstock/pkg/codec"
 	"github.com/penstock-otel/penstock/pkg/queue"
 	"github.com/penstock-otel/penstock/pkg/queue/jetstream"

@@ -12,11 +12,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/penstock-otel/penstock/internal/deadletter"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/record"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
-	"github.com/penstock-otel/penstock/internal/worker/deadletter"
 	"github.com/penstock-otel/penstock/internal/worker/exporter"
 	"github.com/penstock-otel/penstock/pkg/codec"
 	"github.com/penstock-otel/penstock/pkg/queue"

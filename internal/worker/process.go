@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/penstock-otel/penstock/internal/deadletter"
 	"github.com/penstock-otel/penstock/internal/record"
 	"github.com/penstock-otel/penstock/internal/topology"
-	"github.com/penstock-otel/penstock/internal/worker/deadletter"
 	"github.com/penstock-otel/penstock/internal/worker/exporter"
 )
 

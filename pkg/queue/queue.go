@@ -60,6 +60,9 @@ type StreamConfig struct {
 	MaxBytes int64
 	// DedupWindow is how long IDs are remembered. 0: 60 s.
 	DedupWindow time.Duration
+	// Removable lets RemoveMessage take single messages out. It is decided when
+	// the stream is made.
+	Removable bool
 }
 
 // StreamState is what a stream holds now.

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/penstock-otel/penstock/internal/worker/deadletter"
+	"github.com/penstock-otel/penstock/internal/deadletter"
 	"github.com/penstock-otel/penstock/pkg/queue"
 	"github.com/penstock-otel/penstock/pkg/queue/jetstream"
 	"github.com/penstock-otel/penstock/pkg/queue/jetstream/embedded"
