@@ -1,12 +1,18 @@
-// Package deadletter keeps what no retry can deliver: the message as it lay in
-// the queue, with why, where and since when, in a stream of its own.
+// Package deadletter keeps what no retry can deliver: the message, or the part
+// of it that a destination will not take, with why, where and since when, in a
+// stream of its own. It writes such letters, and reads, counts and removes them
+// for an operator.
+//
+//	worker  ──Publish──▶ dead-letter stream ──List, Summarize, Show──▶ operator
+//	redrive ──Renew───▶                     ──Purge──▶ Recorder, then removed
+//
+// A letter is stored before its message is settled, and its removal is recorded
+// before it is removed: whatever dies in between, it is in one place at least.
+// No letter is ever removed but by Purge and by a redrive that was confirmed.
 package deadletter
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +24,13 @@ const (
 	ReasonDamaged  = "damaged"   // checksum or headers do not hold
 	ReasonRejected = "rejected"  // the destination will never take it
 	ReasonTooLarge = "too_large" // more than the destination takes in one request
+	ReasonExpired  = "expired"   // retry.max_elapsed has passed
 )
+
+// Reasons lists them.
+func Reasons() []string {
+	return []string{ReasonDamaged, ReasonRejected, ReasonTooLarge, ReasonExpired}
+}
 
 // Headers added to those of the message. Part of the message format, see
 // docs/reference/message-format.md: never renamed.
@@ -33,69 +45,53 @@ const (
 	HeaderSequence    = "Penstock-Dead-Sequence"    // and at which position
 	HeaderStoredAt    = "Penstock-Dead-Stored-At"   // when the queue took it, RFC 3339
 	HeaderDiedAt      = "Penstock-Dead-Died-At"     // when it was given up, RFC 3339
+	HeaderFirstAt     = "Penstock-Dead-First-At"    // when it failed first, RFC 3339, absent: not known
+	HeaderPart        = "Penstock-Dead-Part"        // items of the message, absent: all
+	HeaderRedrives    = "Penstock-Dead-Redrives"    // times it was redriven and died again, absent: 0
 )
 
 // Headers lists them.
 func Headers() []string {
-	return []string{HeaderReason, HeaderCode, HeaderDetail, HeaderID, HeaderDestination, HeaderAttempts, HeaderStream, HeaderSequence, HeaderStoredAt, HeaderDiedAt}
+	return []string{HeaderReason, HeaderCode, HeaderDetail, HeaderID, HeaderDestination, HeaderAttempts, HeaderStream, HeaderSequence,
+		HeaderStoredAt, HeaderDiedAt, HeaderFirstAt, HeaderPart, HeaderRedrives}
 }
 
-// Letter is why a delivery died.
+// Letter is why a message died.
 type Letter struct {
 	Reason, Code, Detail string
 	Destination          string
+	// FirstAt is when it failed first; zero when that is not known.
+	FirstAt time.Time
+	// Redrives is how often it was redriven and died again.
+	Redrives int
 }
 
-// Publish stores the delivery on stream and returns when that is confirmed. The
-// id is made of the message's place and id and of the destination, so that a
-// repetition after a lost answer, or after a lost ack once the message came
-// again, stores nothing twice within the dedup window of the stream; package
-// topology makes that longer than the ack wait. The delivery is not settled. A detail that makes the message larger than the queue takes is left
-// out: the payload is worth more.
-func Publish(ctx context.Context, p queue.Publisher, stream string, d queue.Delivery, l Letter) error {
-	m := &queue.Message{ID: ID(d, l.Destination), Header: header(d, l), Body: d.Message().Body}
-	_, err := p.Publish(ctx, stream, m)
-	if errors.Is(err, queue.ErrTooLarge) {
-		delete(m.Header, HeaderDetail)
-		_, err = p.Publish(ctx, stream, m)
-	}
-	if err != nil {
-		return fmt.Errorf("dead-letter message %d of %s: %w", d.Sequence(), d.Stream(), err)
-	}
-	return nil
+// Origin is where a message lay, and how often it was delivered from there.
+type Origin struct {
+	Stream   string
+	Sequence uint64
+	ID       string // the message's own
+	Attempts int    // deliveries to the destination, the last one included
+	StoredAt time.Time
 }
 
-// ID of the dead letter of a delivery to a destination.
-func ID(d queue.Delivery, destination string) string {
-	return strings.TrimRight(fmt.Sprintf("dead-%s-%s-%d-%s", destination, d.Stream(), d.Sequence(), clean(d.Message().ID, 64)), "-")
+// OriginOf is the origin of a delivery.
+func OriginOf(d queue.Delivery) Origin {
+	return Origin{Stream: d.Stream(), Sequence: d.Sequence(), ID: d.Message().ID, Attempts: d.Attempt(), StoredAt: d.StoredAt()}
 }
 
-// header is the message's own and those of the letter. What the queue would
-// refuse, of a message that somebody else wrote, is made printable or dropped:
-// a message that cannot be dead-lettered would come again for ever.
-func header(d queue.Delivery, l Letter) map[string]string {
-	h := make(map[string]string, len(d.Message().Header)+10)
-	for name, value := range d.Message().Header {
-		if name != "" && clean(name, len(name)) == name && !strings.ContainsAny(name, ": ") && name != "Status" && name != "Description" {
-			h[name] = clean(value, 1024)
-		}
+// ID of the letter of a message, or of a part of it. It is the same whenever the
+// same dies for the same destination, another after each redrive: the letter
+// that a redrive publishes again is no repetition of the one it replaces.
+func ID(o Origin, part string, l Letter) string {
+	id := strings.TrimRight(fmt.Sprintf("dead-%s-%s-%d-%s", l.Destination, o.Stream, o.Sequence, clean(o.ID, 64)), "-")
+	if part != "" {
+		id += "-p" + part
 	}
-	h[HeaderReason] = l.Reason
-	set := func(name, value string) {
-		if value != "" {
-			h[name] = value
-		}
+	if l.Redrives > 0 {
+		id += fmt.Sprintf("-r%d", l.Redrives)
 	}
-	set(HeaderCode, clean(l.Code, 64))
-	set(HeaderDetail, clean(l.Detail, 512))
-	set(HeaderID, clean(d.Message().ID, 64))
-	h[HeaderDestination] = l.Destination
-	h[HeaderAttempts] = strconv.Itoa(d.Attempt())
-	h[HeaderStream] = d.Stream()
-	h[HeaderSequence] = strconv.FormatUint(d.Sequence(), 10)
-	h[HeaderStoredAt] = d.StoredAt().UTC().Format(time.RFC3339Nano)
-	h[HeaderDiedAt] = time.Now().UTC().Format(time.RFC3339Nano)
-	return h
+	return clean(id, len(id))
 }
 
 // clean makes a header value: printable ASCII of at most n bytes, without space

@@ -165,6 +165,14 @@ func (l *lane) backoff(h *held, times int) time.Duration {
 	return backoff(h.Attempt(), time.Duration(l.to.Retry.Initial), longest(time.Duration(l.to.Retry.Max), times))
 }
 
+// letter stores the dead letter; a damaged message as it lies in the queue.
+func (l *lane) letter(ctx context.Context, h *held, r *record.Record, letter deadletter.Letter) error {
+	if letter.Reason == deadletter.ReasonDamaged {
+		return deadletter.PublishRaw(ctx, l.w.o.Queue, topology.DeadLetters, deadletter.OriginOf(h), h.Message(), letter)
+	}
+	return deadletter.Publish(ctx, l.w.o.Queue, topology.DeadLetters, deadletter.OriginOf(h), r, "", letter)
+}
+
 // bury moves a message to the dead-letter stream, or gives it back when the
 // stream does not confirm. It ends the claim: exports go on meanwhile.
 func (l *lane) bury(h *held, r *record.Record, letter deadletter.Letter) {
@@ -182,7 +190,7 @@ func (l *lane) bury(h *held, r *record.Record, letter deadletter.Letter) {
 	letter.Destination = l.to.Name
 	ctx, cancel := context.WithTimeout(l.w.work, deadLetterTimeout)
 	defer cancel()
-	if err := deadletter.Publish(ctx, l.w.o.Queue, topology.DeadLetters, h, letter); err != nil {
+	if err := l.letter(ctx, h, r, letter); err != nil {
 		if l.w.work.Err() != nil {
 			l.giveUp(h)
 			return
