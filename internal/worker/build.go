@@ -53,7 +53,7 @@ func build(d Destination, out io.Writer) (exporter.Exporter, error) {
 		})
 	case ProtocolHTTP:
 		return otlphttp.New(otlphttp.Config{
-			Name: d.Name, Endpoint: d.Endpoints[0], TLS: tls, Headers: headers(d.Headers),
+			Name: d.Name, Endpoints: d.Endpoints, TLS: tls, Headers: headers(d.Headers),
 			Compression: d.Compression, CompressionLevel: d.CompressionLevel, Timeout: time.Duration(d.Timeout),
 			MaxConnections: d.MaxInFlight, MaxRequestBytes: int(d.MaxRequestBytes), UserAgent: userAgent(),
 		})

@@ -68,7 +68,7 @@ func TestDestinationIsRefusedInTheUsersWords(t *testing.T) {
 	f("retry.initial: is 0s: want more than 0s", func(d *worker.Destination) { d.Retry.Initial = 0 })
 	f("retry.max: is 1ns: want at least initial, which is 1s", func(d *worker.Destination) { d.Retry.Max = 1 })
 	f("pool.max_connections: is 51: want 1 to 50", func(d *worker.Destination) { d.Pool.MaxConnections = 51 })
-	f("pool.min_connections: is 5: want 0 to max_connections, which is 4", func(d *worker.Destination) { d.Pool.MinConnections = 5 })
+	f("pool.min_connections: is 51: want 0 to max_connections, which is 50", func(d *worker.Destination) { d.Pool.MinConnections = 51 })
 	f("pool.max_calls: is 0: want at least 1", func(d *worker.Destination) { d.Pool.MaxCalls = 0 })
 	f("pool.idle_ttl: is -1ns: want 0s or more", func(d *worker.Destination) { d.Pool.IdleTTL = -1 })
 	f("name: is \"\": "+names+"\ntimeout: is 0s: want more than 0s", func(d *worker.Destination) { d.Name, d.Timeout = "", 0 }) // all at once

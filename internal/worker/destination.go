@@ -28,7 +28,7 @@ const (
 type Destination struct {
 	Name             string             `yaml:"name" help:"Name of the destination; names its durables, so a new name starts at the oldest data kept."`
 	Protocol         string             `yaml:"protocol" help:"How it is spoken to." enum:"grpc,http,debug,file"`
-	Endpoints        []string           `yaml:"endpoints" help:"grpc: host:port, several share the load. http: one base URL; /v1/traces and the like are appended. file: one path."`
+	Endpoints        []string           `yaml:"endpoints" help:"grpc: host:port, several share the load. http: base URLs, several share the load; /v1/traces and the like are appended. file: one path."`
 	TLS              config.TLSClient   `yaml:"tls"`
 	Headers          []config.NameValue `yaml:"headers" help:"Headers (gRPC metadata) of each export."`
 	Compression      string             `yaml:"compression" help:"On the wire. Stored groups of the same codec are shipped as they are." enum:"none,gzip,zstd,snappy"`
@@ -66,7 +66,7 @@ func (d Destination) Validate() error {
 	switch d.Protocol {
 	case ProtocolGRPC, ProtocolHTTP, ProtocolFile:
 		errs.add(len(d.Endpoints) == 0, "endpoints", "is empty: protocol %s needs one", d.Protocol)
-		errs.add(len(d.Endpoints) > 1 && d.Protocol != ProtocolGRPC, "endpoints", "has %d entries: protocol %s takes one", len(d.Endpoints), d.Protocol)
+		errs.add(len(d.Endpoints) > 1 && d.Protocol == ProtocolFile, "endpoints", "has %d entries: protocol %s takes one", len(d.Endpoints), d.Protocol)
 	case ProtocolDebug:
 		errs.add(len(d.Endpoints) > 0, "endpoints", "is given, and protocol debug prints here and sends nowhere: remove it, or set protocol to grpc, http or file")
 	default:
@@ -156,7 +156,7 @@ func (d *Destination) SetDefaults() {
 		Protocol: ProtocolGRPC, Compression: "none", Timeout: config.Duration(10 * time.Second),
 		MaxRequestBytes: 64 << 20, MaxInFlight: 16, MaxInFlightBytes: 64 << 20,
 		Retry: Retry{Initial: config.Duration(time.Second), Max: config.Duration(30 * time.Second)},
-		Pool:  Pool{MinConnections: 1, MaxConnections: 4, MaxCalls: 100, IdleTTL: config.Duration(5 * time.Minute)},
+		Pool:  Pool{MinConnections: 1, MaxConnections: pool.MaxConnectionsLimit, MaxCalls: 100, IdleTTL: config.Duration(5 * time.Minute)},
 	}
 }
 

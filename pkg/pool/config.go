@@ -27,8 +27,8 @@ type Config struct {
 	// MinConnections is how many are opened at once and kept warm, raised to
 	// one for each endpoint; -1 keeps none. Default 1.
 	MinConnections int
-	// MaxConnections is the upper bound. Default 4, at most
-	// MaxConnectionsLimit.
+	// MaxConnections is the upper bound. Default, and at most,
+	// MaxConnectionsLimit: the load decides.
 	MaxConnections int
 	// GrowAt is the number of calls in flight on every connection at which
 	// another is opened. Default 8, at most MaxInFlight.
@@ -80,7 +80,7 @@ type Config struct {
 func Defaults() Config {
 	return Config{
 		MinConnections:   1,
-		MaxConnections:   4,
+		MaxConnections:   MaxConnectionsLimit,
 		GrowAt:           8,
 		MaxInFlight:      100,
 		IdleTTL:          5 * time.Minute,
@@ -98,7 +98,7 @@ func Defaults() Config {
 func (c Config) WithDefaults() Config {
 	d := Defaults()
 	setDefault(&c.MinConnections, d.MinConnections)
-	setDefault(&c.MaxConnections, max(d.MaxConnections, min(c.MinConnections, MaxConnectionsLimit)))
+	setDefault(&c.MaxConnections, d.MaxConnections)
 	setDefault(&c.MaxInFlight, d.MaxInFlight)
 	setDefault(&c.GrowAt, min(d.GrowAt, max(c.MaxInFlight, 1)))
 	setDefault(&c.IdleTTL, d.IdleTTL)

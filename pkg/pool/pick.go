@@ -167,13 +167,14 @@ func (p *Pool) pick() *conn {
 // take turns, so that endpoints share a light load. It needs mu.
 func (p *Pool) best(r rank) *conn {
 	var best *conn
+	turn := p.turn
 	for i := range p.conns {
-		c := p.conns[(i+p.turn)%len(p.conns)]
+		i = (i + turn) % len(p.conns)
+		c := p.conns[i]
 		if c.rank() == r && c.inFlight < p.cfg.MaxInFlight && (best == nil || c.inFlight < best.inFlight) {
-			best = c
+			best, p.turn = c, i+1
 		}
 	}
-	p.turn++
 	return best
 }
 

@@ -36,7 +36,7 @@ type Pool struct {
 	endpoints []*endpoint
 	waiters   []*waiter
 	inFlight  int // of conns and draining
-	turn      int
+	turn      int // the index after that of the last one chosen
 	closed    bool
 	idle      chan struct{} // closed when closed and inFlight is 0
 	stats     Stats

@@ -25,7 +25,14 @@ type Request struct {
 	// Body is an encoded Export*ServiceRequest, compressed with Codec. Its
 	// checksum was verified.
 	Body []byte
+	// Header goes with this request alone, beside and before what the
+	// destination is configured with: names and values of printable ASCII. A
+	// destination that has no headers leaves it out.
+	Header []Header
 }
+
+// Header is one header, over gRPC one entry of the metadata.
+type Header struct{ Name, Value string }
 
 // Result is what a destination said of a request that it took.
 type Result struct {

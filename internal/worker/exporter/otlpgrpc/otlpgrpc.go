@@ -125,6 +125,9 @@ func newFrame(body outgoing.Body) *grpcwire.Frame {
 func (x *Exporter) withHeaders(ctx context.Context, r *exporter.Request) (context.Context, string, error) {
 	md := make(metadata.MD)
 	x.headers.All(func(name, value string) { md.Append(name, value) })
+	for _, h := range r.Header {
+		md.Set(h.Name, h.Value)
+	}
 	if x.cfg.TenantHeader != "" && r.Tenant != "" {
 		md.Set(x.cfg.TenantHeader, r.Tenant)
 	}

@@ -100,10 +100,18 @@ func TestHeadersOfARequest(t *testing.T) {
 	x := newExporter(t, Config{Endpoints: []string{s.addr}, UserAgent: "penstock/1.2.3", TenantHeader: "X-Scope-OrgID",
 		Authorization: func(context.Context) (string, error) { return "Bearer token-1", nil }})
 	defer x.Close()
+	r := exportertest.Request(t, otlp.Logs, "none", nil)
+	r.Header = []exporter.Header{{Name: "Penstock-Replay-Job", Value: "job-1"}}
+	if _, err := x.Export(context.Background(), r); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := x.Export(context.Background(), exportertest.Request(t, otlp.Logs, "none", nil)); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"user-agent": "penstock/1.2.3 grpc-go/" + grpc.Version, "x-scope-orgid": "acme", "authorization": "Bearer token-1"} {
+	if got := s.metadata[1].Get("penstock-replay-job"); len(got) > 0 {
+		t.Errorf("the header of one request came with another: %q", got)
+	}
+	for name, want := range map[string]string{"penstock-replay-job": "job-1", "user-agent": "penstock/1.2.3 grpc-go/" + grpc.Version, "x-scope-orgid": "acme", "authorization": "Bearer token-1"} {
 		if got := s.metadata[0].Get(name); len(got) != 1 || got[0] != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}

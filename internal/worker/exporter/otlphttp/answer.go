@@ -49,6 +49,21 @@ func (c *call) gotConn(i httptrace.GotConnInfo) {
 // to is the URL without its query, which may hold a key.
 func (c *call) to() string { return c.url.Scheme + "://" + c.url.Host + c.url.Path }
 
+func (c *call) connected() bool { return c.peer.Load() != nil }
+
+// outcome of a round trip with that error, for the balancer.
+func (c *call) outcome(ctx context.Context, err error) outcome {
+	switch {
+	case err == nil:
+		return answered
+	case errors.Is(ctx.Err(), context.Canceled):
+		return untold
+	case ctx.Err() != nil:
+		return silent
+	}
+	return unreachable
+}
+
 func (c *call) waited() time.Duration { return time.Since(c.started).Round(time.Millisecond) }
 
 func (x *Exporter) retry(code string, err error) *exporter.Error {
@@ -58,7 +73,7 @@ func (x *Exporter) retry(code string, err error) *exporter.Error {
 // unanswered makes the error of a call without a response (OTLP 1.11, "OTLP/HTTP
 // Connection": connect and send again, with back-off).
 func (x *Exporter) unanswered(ctx context.Context, c *call, err error) *exporter.Error {
-	connected := c.peer.Load() != nil
+	connected := c.connected()
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return x.retry("canceled", fmt.Errorf("given up by the caller after %s", c.waited()))
@@ -69,7 +84,11 @@ func (x *Exporter) unanswered(ctx context.Context, c *call, err error) *exporter
 	case connected:
 		return x.retry("no_connection", fmt.Errorf("connection to %s lost before an answer: %w", c.to(), err))
 	}
-	return x.retry("no_connection", fmt.Errorf("no connection to %s: %w", c.to(), err))
+	others := ""
+	if n := len(x.cfg.Endpoints); n > 1 {
+		others = fmt.Sprintf(", the last of %d endpoints of which none can be reached", n)
+	}
+	return x.retry("no_connection", fmt.Errorf("no connection to %s%s: %w", c.to(), others, err))
 }
 
 // judge reads the response.

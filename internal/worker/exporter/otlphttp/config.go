@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/worker/exporter/outgoing"
 	"github.com/penstock-otel/penstock/pkg/codec"
 )
@@ -25,10 +23,10 @@ const maxConnectionsLimit = 1000
 type Config struct {
 	// Name of the destination, for errors.
 	Name string
-	// Endpoint is the base URL: /v1/traces, /v1/metrics or /v1/logs is added.
-	Endpoint string
-	// Endpoints, by signal, are whole URLs that win over Endpoint.
-	Endpoints [otlp.NumSignals]string
+	// Endpoints are base URLs of one and the same service, which share the
+	// load: /v1/traces, /v1/metrics or /v1/logs is added. One that cannot be
+	// reached is left out for a while.
+	Endpoints []string
 	// TLS is for https URLs; nil means the system's certificates.
 	TLS *tls.Config
 	// Headers go with every request; their values never appear in errors.
@@ -45,7 +43,7 @@ type Config struct {
 	CompressionLevel int
 	// Timeout bounds one Export, with the wait for a connection. Default 10 s.
 	Timeout time.Duration
-	// MaxConnections is how many requests go at once over HTTP/1.1; HTTP/2
+	// MaxConnections is how many requests go at once to one endpoint over HTTP/1.1; HTTP/2
 	// carries many over one connection. Default 16.
 	MaxConnections int
 	// MaxRequestBytes is the most that is sent, before compression. Default
@@ -84,18 +82,10 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	if slices.Contains(c.Endpoints[:], "") || c.Endpoint != "" {
-		if err := checkURL(c.Endpoint); err != nil {
-			errs = append(errs, fmt.Errorf("endpoint: %w", err))
-		}
-	}
-	for _, sig := range otlp.Signals {
-		if c.Endpoints[sig] == "" {
-			continue
-		}
-		if err := checkURL(c.Endpoints[sig]); err != nil {
-			errs = append(errs, fmt.Errorf("%s_endpoint: %w", sig, err))
-		}
+	bad(len(c.Endpoints) > 0, "endpoints: none given, want http://host:port or https://host:port")
+	for i, e := range c.Endpoints {
+		err := checkURL(e)
+		bad(err == nil, "endpoints[%d]: %w", i, err)
 	}
 	if bad(slices.Contains(Compressions, c.Compression), "compression: %q, want one of %v", c.Compression, Compressions); len(errs) == 0 {
 		_, err := codec.NewEncoder(c.Compression, c.CompressionLevel)
@@ -121,8 +111,6 @@ func (c Config) Validate() error {
 func checkURL(s string) error {
 	u, err := url.Parse(s)
 	switch {
-	case s == "":
-		return errors.New("none given, want http://host:port or https://host:port")
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("not of the form http://host:port or https://host:port")
 	case u.User != nil:
@@ -131,24 +119,4 @@ func checkURL(s string) error {
 		return errors.New("has a fragment (#) in it")
 	}
 	return nil
-}
-
-// urls are where each signal goes.
-func (c *Config) urls() (out [otlp.NumSignals]*url.URL, err error) {
-	for _, sig := range otlp.Signals {
-		s := c.Endpoints[sig]
-		whole := s != ""
-		if !whole {
-			s = c.Endpoint
-		}
-		u, err := url.Parse(s)
-		if err != nil {
-			return out, fmt.Errorf("destination %q: %s endpoint: not a URL", c.Name, sig)
-		}
-		if !whole {
-			u.Path = strings.TrimSuffix(u.Path, "/") + "/v1/" + sig.String()
-		}
-		out[sig] = u
-	}
-	return out, nil
 }

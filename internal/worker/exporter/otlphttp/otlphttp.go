@@ -8,6 +8,8 @@
 //     page or the wrong address, and so a failure to retry ("not_otlp").
 //   - A request that the queue holds in the compression of the wire is sent as
 //     it is: compressed once, by the gateway. Any other is compressed anew.
+//   - Several endpoints share the load. A request that found no connection to one
+//     goes to the next at once; it fails when none can be reached.
 //   - No byte of a request is read after Export returned.
 //   - Values of headers are in no error, not even where the server repeats them.
 //   - Redirects are not followed: a POST that moves is a mistake to be mended.
@@ -24,11 +26,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"sync"
 	"time"
 
-	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/worker/exporter"
 	"github.com/penstock-otel/penstock/internal/worker/exporter/outgoing"
 	"github.com/penstock-otel/penstock/pkg/codec"
@@ -37,7 +37,7 @@ import (
 // Exporter delivers to one destination.
 type Exporter struct {
 	cfg       Config
-	urls      [otlp.NumSignals]*url.URL
+	balancer  *balancer
 	headers   outgoing.Headers
 	bodies    *outgoing.Bodies
 	transport *http.Transport
@@ -57,8 +57,8 @@ func New(cfg Config) (*Exporter, error) {
 	cfg = cfg.WithDefaults()
 	x := &Exporter{cfg: cfg}
 	var err error
-	if x.urls, err = cfg.urls(); err != nil {
-		return nil, err
+	if x.balancer, err = newBalancer(cfg.Endpoints); err != nil {
+		return nil, fmt.Errorf("destination %q: %w", cfg.Name, err)
 	}
 	if x.headers, err = outgoing.NewHeaders(cfg.Headers); err != nil {
 		return nil, err
@@ -103,20 +103,35 @@ func (x *Exporter) Export(ctx context.Context, r *exporter.Request) (exporter.Re
 
 	ctx, cancel := context.WithTimeout(ctx, x.cfg.Timeout)
 	defer cancel()
-	c := call{started: time.Now(), url: x.urls[r.Signal]}
-	req, err := x.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: c.gotConn}), r, &c, &src)
-	if err != nil {
-		return exporter.Result{}, err
+	c := call{started: time.Now()}
+	if x.cfg.Authorization != nil {
+		if c.authorization, err = x.cfg.Authorization(ctx); err != nil {
+			return exporter.Result{}, x.retry("no_credentials", fmt.Errorf("authorization: %w", err))
+		}
 	}
-	resp, err := x.transport.RoundTrip(req)
-	if err != nil {
-		return exporter.Result{}, x.unanswered(ctx, &c, err)
+	var tried []*endpoint
+	for {
+		to, ok := x.balancer.take(tried)
+		if !ok {
+			return exporter.Result{}, x.unanswered(ctx, &c, err)
+		}
+		c.url = to.urls[r.Signal]
+		var resp *http.Response
+		resp, err = x.transport.RoundTrip(x.request(ctx, r, &c, &src))
+		x.balancer.done(to, c.outcome(ctx, err))
+		if err == nil {
+			defer resp.Body.Close()
+			return x.judge(&c, resp)
+		}
+		if ctx.Err() != nil || c.connected() {
+			return exporter.Result{}, x.unanswered(ctx, &c, err)
+		}
+		tried = append(tried, to.endpoint)
 	}
-	defer resp.Body.Close()
-	return x.judge(&c, resp)
 }
 
-func (x *Exporter) request(ctx context.Context, r *exporter.Request, c *call, src *source) (*http.Request, error) {
+func (x *Exporter) request(ctx context.Context, r *exporter.Request, c *call, src *source) *http.Request {
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: c.gotConn})
 	req := (&http.Request{
 		Method: http.MethodPost, URL: c.url, Host: c.url.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -135,17 +150,16 @@ func (x *Exporter) request(ctx context.Context, r *exporter.Request, c *call, sr
 	if x.cfg.Compression != codec.None && len(src.data) > 0 {
 		h.Set("Content-Encoding", x.cfg.Compression)
 	}
+	for _, o := range r.Header {
+		h.Set(o.Name, o.Value)
+	}
 	if x.cfg.TenantHeader != "" && r.Tenant != "" {
 		h.Set(x.cfg.TenantHeader, r.Tenant)
 	}
-	if x.cfg.Authorization != nil {
-		var err error
-		if c.authorization, err = x.cfg.Authorization(ctx); err != nil {
-			return nil, x.retry("no_credentials", fmt.Errorf("authorization: %w", err))
-		}
+	if c.authorization != "" {
 		h.Set("Authorization", c.authorization)
 	}
-	return req, nil
+	return req
 }
 
 // Close waits for the exports that run, which their timeout bounds, and closes

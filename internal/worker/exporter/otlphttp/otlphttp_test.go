@@ -96,7 +96,7 @@ func suite(t *testing.T, overTLS bool, compressions ...string) {
 	exportertest.Run(t, exportertest.Kind{
 		New: func(t *testing.T, o exportertest.Options) (exporter.Exporter, exportertest.Destination) {
 			s := serve(t, overTLS)
-			cfg := Config{Name: "backend", Endpoint: s.url() + "/", TLS: s.clientTLS(), Compression: o.Compression, Timeout: o.Timeout, MaxRequestBytes: o.MaxRequestBytes}
+			cfg := Config{Name: "backend", Endpoints: []string{s.url() + "/"}, TLS: s.clientTLS(), Compression: o.Compression, Timeout: o.Timeout, MaxRequestBytes: o.MaxRequestBytes}
 			if o.Header != "" {
 				cfg.Headers = []outgoing.Header{{Name: o.Header, Value: o.Secret}}
 			}
@@ -112,8 +112,7 @@ func TestSuiteHTTP2(t *testing.T) { suite(t, true, "none", "zstd") }
 
 func TestHeadersAndPathsOfARequest(t *testing.T) {
 	s := serve(t, true)
-	x := newExporter(t, Config{Endpoint: s.url() + "/base", TLS: s.clientTLS(), UserAgent: "penstock/1.2.3", TenantHeader: "x-scope-orgid",
-		Endpoints:     [otlp.NumSignals]string{otlp.Metrics: s.url() + "/custom/metrics?key=1"},
+	x := newExporter(t, Config{Endpoints: []string{s.url() + "/base"}, TLS: s.clientTLS(), UserAgent: "penstock/1.2.3", TenantHeader: "x-scope-orgid",
 		Authorization: func(context.Context) (string, error) { return "Bearer token-1", nil }})
 	defer x.Close()
 	var paths []string
@@ -127,11 +126,18 @@ func TestHeadersAndPathsOfARequest(t *testing.T) {
 		inner(w, r)
 	}
 	for _, sig := range otlp.Signals {
-		if _, err := x.Export(context.Background(), exportertest.Request(t, sig, "none", exportertest.Body(sig, 1, 1))); err != nil {
+		r := exportertest.Request(t, sig, "none", exportertest.Body(sig, 1, 1))
+		r.Header = []exporter.Header{{Name: "penstock-replay-job", Value: sig.String()}}
+		if _, err := x.Export(context.Background(), r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if want := []string{"/base/v1/traces", "/custom/metrics?key=1", "/base/v1/logs"}; !slices.Equal(paths, want) {
+	for i, sig := range otlp.Signals {
+		if got := s.headers[i].Values("Penstock-Replay-Job"); !slices.Equal(got, []string{sig.String()}) {
+			t.Errorf("header of the request of %s alone: %q", sig, got)
+		}
+	}
+	if want := []string{"/base/v1/traces", "/base/v1/metrics", "/base/v1/logs"}; !slices.Equal(paths, want) {
 		t.Errorf("paths %q, want %q", paths, want)
 	}
 	if s.protos[0] != "HTTP/2.0" {
@@ -145,7 +151,7 @@ func TestHeadersAndPathsOfARequest(t *testing.T) {
 }
 
 func TestNoCredentials(t *testing.T) {
-	x := newExporter(t, Config{Name: "backend", Endpoint: "http://127.0.0.1:1",
+	x := newExporter(t, Config{Name: "backend", Endpoints: []string{"http://127.0.0.1:1"},
 		Authorization: func(context.Context) (string, error) { return "", errors.New("token server is down") }})
 	defer x.Close()
 	_, err := x.Export(context.Background(), exportertest.Request(t, otlp.Logs, "none", nil))
@@ -159,7 +165,7 @@ func TestConnectThatDoesNotEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	x := newExporter(t, Config{Endpoint: "https://" + l.Addr().String(), Timeout: 50 * time.Millisecond})
+	x := newExporter(t, Config{Endpoints: []string{"https://" + l.Addr().String()}, Timeout: 50 * time.Millisecond})
 	defer x.Close()
 	_, err = x.Export(context.Background(), exportertest.Request(t, otlp.Logs, "none", nil))
 	exportertest.Check(t, "no TLS", err, exportertest.Want{Code: "no_connection", Says: []string{l.Addr().String(), "max_connections"}})
@@ -167,7 +173,7 @@ func TestConnectThatDoesNotEnd(t *testing.T) {
 
 func TestUnknownAuthority(t *testing.T) {
 	s := serve(t, true)
-	x := newExporter(t, Config{Endpoint: s.url()})
+	x := newExporter(t, Config{Endpoints: []string{s.url()}})
 	defer x.Close()
 	_, err := x.Export(context.Background(), exportertest.Request(t, otlp.Logs, "none", nil))
 	exportertest.Check(t, "unknown authority", err, exportertest.Want{Code: "no_connection", Says: []string{s.addr, "certificate"}})
@@ -175,7 +181,7 @@ func TestUnknownAuthority(t *testing.T) {
 
 func TestConnectionsAreKept(t *testing.T) {
 	s := serve(t, false)
-	x := newExporter(t, Config{Endpoint: s.url()})
+	x := newExporter(t, Config{Endpoints: []string{s.url()}})
 	defer x.Close()
 	peers := map[string]bool{}
 	say(200, protobuf, "")(s)
@@ -194,7 +200,7 @@ func TestConnectionsAreKept(t *testing.T) {
 func TestValidate(t *testing.T) {
 	f := func(change func(*Config), want ...string) {
 		t.Helper()
-		c := Config{Name: "backend", Endpoint: "http://127.0.0.1:4318"}
+		c := Config{Name: "backend", Endpoints: []string{"http://127.0.0.1:4318"}}
 		change(&c)
 		_, err := New(c)
 		for _, w := range append(want, `destination "backend"`) {
@@ -206,12 +212,11 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%v shows the password", err)
 		}
 	}
-	f(func(c *Config) { c.Endpoint = "" }, "endpoint: none given")
-	f(func(c *Config) { c.Endpoint = "127.0.0.1:4318" }, "endpoint: not of the form")
-	f(func(c *Config) { c.Endpoint = "ftp://x:1" }, "endpoint: not of the form")
-	f(func(c *Config) { c.Endpoint = "http://u:pass1234@x:1" }, "endpoint: has a user")
-	f(func(c *Config) { c.Endpoint = "http://x:1/#a" }, "endpoint: has a fragment")
-	f(func(c *Config) { c.Endpoints[otlp.Logs] = "x" }, "logs_endpoint: not of the form")
+	f(func(c *Config) { c.Endpoints = nil }, "endpoints: none given")
+	f(func(c *Config) { c.Endpoints[0] = "127.0.0.1:4318" }, "endpoints[0]: not of the form")
+	f(func(c *Config) { c.Endpoints[0] = "ftp://x:1" }, "endpoints[0]: not of the form")
+	f(func(c *Config) { c.Endpoints[0] = "http://u:pass1234@x:1" }, "endpoints[0]: has a user")
+	f(func(c *Config) { c.Endpoints[0] = "http://x:1/#a" }, "endpoints[0]: has a fragment")
 	f(func(c *Config) { c.Compression = "snappy" }, `compression: "snappy"`)
 	f(func(c *Config) { c.Compression, c.CompressionLevel = "gzip", 12 }, "compression_level: ")
 	f(func(c *Config) { c.Timeout = -1 }, "timeout: ")
@@ -219,8 +224,4 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.MaxRequestBytes = -1 }, "max_request_bytes: -1")
 	f(func(c *Config) { c.Headers = []outgoing.Header{{Name: "Host"}} }, "headers[0]")
 	f(func(c *Config) { c.TenantHeader = "a b" }, "tenant_header")
-	ok := Config{Endpoints: [otlp.NumSignals]string{"http://a/t", "http://a/m", "https://a/l"}}
-	if err := ok.Validate(); err != nil {
-		t.Errorf("all three given: %v", err)
-	}
 }

@@ -33,7 +33,7 @@ func TestSourceStartsOverUntilDetached(t *testing.T) {
 func BenchmarkExport(b *testing.B) {
 	s := serve(b, false)
 	say(200, protobuf, "")(s)
-	x := newExporter(b, Config{Endpoint: s.url(), Compression: "zstd"})
+	x := newExporter(b, Config{Endpoints: []string{s.url()}, Compression: "zstd"})
 	defer x.Close()
 	raw := exportertest.Body(otlp.Traces, 1, 2000)
 	r := exportertest.Request(b, otlp.Traces, "zstd", raw)

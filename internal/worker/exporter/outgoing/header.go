@@ -7,11 +7,13 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/penstock-otel/penstock/internal/worker/exporter"
 )
 
 // Header is one header of every request. A list, since configuration folds the
 // case of map keys.
-type Header struct{ Name, Value string }
+type Header = exporter.Header
 
 // Headers are checked headers. Formatting them in any way shows names alone.
 type Headers struct {

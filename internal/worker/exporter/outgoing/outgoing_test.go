@@ -93,7 +93,7 @@ func TestJSONLine(t *testing.T) {
 }
 
 func TestHeaders(t *testing.T) {
-	h, err := NewHeaders([]Header{{"X-Key", "hunter2-hunter2"}, {"Authorization", "Basic dXNlcjpwYXNz"}, {"X-Env", "prod"}})
+	h, err := NewHeaders([]Header{{Name: "X-Key", Value: "hunter2-hunter2"}, {Name: "Authorization", Value: "Basic dXNlcjpwYXNz"}, {Name: "X-Env", Value: "prod"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestHeaders(t *testing.T) {
 func TestBadHeaders(t *testing.T) {
 	f := func(name, value, want string) {
 		t.Helper()
-		_, err := NewHeaders([]Header{{"X-Ok", "1"}, {name, value}})
+		_, err := NewHeaders([]Header{{Name: "X-Ok", Value: "1"}, {Name: name, Value: value}})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "headers[1]") || strings.Contains(err.Error(), "secret") {
 			t.Errorf("got %v, want %q", err, want)
 		}
