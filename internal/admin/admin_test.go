@@ -196,9 +196,8 @@ func TestForeignCodeTakesNothingDown(t *testing.T) {
 		t.Errorf("the check that hangs was called %d times", n)
 	}
 	close(release)
-	_, body, _ := r.ask(http.MethodGet, "/api/v1/status")
-	if !strings.Contains(body, `"error": "panic: oh"`) || !strings.Contains(body, `unsupported type`) {
-		t.Errorf("status says %s", body)
+	if got := r.Status(t.Context()).Sections; got[0].Error != "panic: oh" || !strings.Contains(got[1].Error, "unsupported type") {
+		t.Errorf("status says %+v", got)
 	}
 }
 
@@ -231,39 +230,21 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-func TestConfigEndpoint(t *testing.T) {
-	var mu sync.Mutex
-	var broken error
-	r := started(t, Options{EffectiveConfig: func(w io.Writer, format string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		fmt.Fprintf(w, "as %s", format)
-		return broken
-	}})
-	f := func(path, accept, want, kind string) {
-		t.Helper()
-		status, got, header := r.ask(http.MethodGet, path, "Accept", accept)
-		if status != 200 || got != want || header.Get("Content-Type") != kind {
-			t.Errorf("%s (%s) says %d %q as %s", path, accept, status, got, header.Get("Content-Type"))
-		}
+func TestConfigIsPrintedByItsOwner(t *testing.T) {
+	var b strings.Builder
+	if err := started(t, Options{}).Config(&b, "yaml"); err == nil {
+		t.Error("a process without a configuration prints one")
 	}
-	f("/api/v1/status/config", "*/*", "as yaml", "application/yaml")
-	f("/api/v1/status/config", "application/json", "as json", "application/json")
-	f("/api/v1/status/config?format=json", "*/*", "as json", "application/json")
-	f("/api/v1/status/config?format=yaml", "application/json", "as yaml", "application/yaml")
-	r.says("/api/v1/status/config?format=xml", 400, "unknown format: want yaml or json\n")
-	mu.Lock()
-	broken = errors.New("broken")
-	mu.Unlock()
-	r.says("/api/v1/status/config", 500, "the configuration cannot be printed: broken\n")
-	if status, _, _ := started(t, Options{}).ask(http.MethodGet, "/api/v1/status/config"); status != 404 {
-		t.Errorf("without a configuration: %d", status)
+	broken := errors.New("broken")
+	r := started(t, Options{EffectiveConfig: func(w io.Writer, format string) error { fmt.Fprintf(w, "as %s", format); return broken }})
+	if err := r.Config(&b, "json"); !errors.Is(err, broken) || b.String() != "as json" {
+		t.Errorf("%v %q", err, b.String())
 	}
 }
 
 func TestEverythingOnlyReads(t *testing.T) {
 	r := started(t, Options{Config: Config{Listen: "127.0.0.1:0"}})
-	for _, path := range []string{"/", "/livez", "/readyz", "/startupz", "/metrics", "/api/v1/status", "/debug/pprof/"} {
+	for _, path := range []string{"/", "/livez", "/readyz", "/startupz", "/metrics", "/debug/pprof/"} {
 		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
 			if status, _, _ := r.ask(method, path); status != http.StatusMethodNotAllowed {
 				t.Errorf("%s %s: %d", method, path, status)
@@ -319,7 +300,7 @@ func TestTheGuardStandsBeforeAllButProbesAndMetrics(t *testing.T) {
 		},
 	})
 	r.Handle("GET /api/v1/own", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, 200, "own") }))
-	for _, path := range []string{"/", "/api/v1/own", "/api/v1/status", "/api/v1/status/config", "/api/v1/status/buildinfo", "/debug/pprof/", "/debug/pprof/heap"} {
+	for _, path := range []string{"/", "/api/v1/own", "/debug/pprof/", "/debug/pprof/heap"} {
 		without, _, _ := r.ask(http.MethodGet, path)
 		with, _, _ := r.ask(http.MethodGet, path, "Authorization", "Bearer x")
 		if without != 401 || with != 200 {

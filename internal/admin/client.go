@@ -1,7 +1,10 @@
 package admin
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,7 +14,7 @@ import (
 )
 
 const (
-	getTimeout = 10 * time.Second
+	askTimeout = 30 * time.Second
 	maxAnswer  = 16 << 20
 )
 
@@ -22,21 +25,93 @@ type StatusError struct {
 	Body string
 }
 
+// Error is what the problem says, if the body is one.
 func (e *StatusError) Error() string {
-	return fmt.Sprintf("%s: HTTP %d: %s", e.URL, e.Code, strings.TrimSpace(e.Body))
+	var p struct {
+		Problem
+		Errors []struct {
+			Message  string `json:"message"`
+			Location string `json:"location"`
+		} `json:"errors"`
+	}
+	if err := json.Unmarshal([]byte(e.Body), &p); err != nil || p.Detail == "" {
+		return fmt.Sprintf("%s: HTTP %d: %s", e.URL, e.Code, strings.TrimSpace(e.Body))
+	}
+	text := p.Detail
+	for _, x := range p.Errors {
+		text += fmt.Sprintf("; %s: %s", strings.TrimPrefix(x.Location, "body."), x.Message)
+	}
+	return text
 }
 
-// Get asks another process's admin port. Addr is host:port as in admin.listen,
-// where an unspecified host means this machine, or a URL for TLS. Paths below
-// /api/ answer with JSON, the others with text. An answer other than 2xx is a
-// *StatusError; the wait is bounded to 10 s, and by ctx.
+// Get asks another process's admin port; see Ask.
 func Get(ctx context.Context, addr, path string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, getTimeout)
+	return Ask(ctx, http.MethodGet, addr, path, nil)
+}
+
+// Ask asks another process's admin port, with body as JSON unless it is nil. Addr
+// is host:port as in admin.listen, where an unspecified host means this machine,
+// or a URL for TLS. Paths below /api/ answer with JSON, the others with text. An
+// answer other than 2xx is a *StatusError, and is returned too; the wait is
+// bounded to 30 s, and by ctx.
+func Ask(ctx context.Context, method, addr, path string, body any) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
+	resp, err := request(ctx, method, addr, path, body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return readAnswer(resp)
+}
+
+// Stream asks and calls each with every line of the answer that is not empty,
+// until the answer or ctx ends, or each fails. A line is each's until it returns
+// and has at most 16 MiB. That ctx ended is no error.
+func Stream(ctx context.Context, addr, path string, each func(line []byte) error) error {
+	resp, err := request(ctx, http.MethodGet, addr, path, nil)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		_, err := readAnswer(resp)
+		return err
+	}
+	lines := newLines(resp.Body)
+	for {
+		line, err := lines.next()
+		switch {
+		case ctx.Err() != nil, errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("%s: the stream broke: %w", resp.Request.URL, err)
+		}
+		if err := each(line); err != nil {
+			return err
+		}
+	}
+}
+
+func request(ctx context.Context, method, addr, path string, body any) (*http.Response, error) {
 	url := strings.TrimSuffix(base(addr), "/") + "/" + strings.TrimPrefix(path, "/")
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	var content io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", method, url, err)
+		}
+		content = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, content)
 	if err != nil {
 		return nil, fmt.Errorf("admin address %q: %w", addr, err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	if strings.HasPrefix(req.URL.Path, "/api/") {
 		req.Header.Set("Accept", "application/json")
@@ -48,7 +123,11 @@ func Get(ctx context.Context, addr, path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no answer from the admin port; is the process running, and is this its admin.listen? %w", err)
 	}
-	defer resp.Body.Close()
+	return resp, nil
+}
+
+func readAnswer(resp *http.Response) ([]byte, error) {
+	url := resp.Request.URL.String()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:

@@ -40,9 +40,8 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 		Refresh  int
 		Uptime   time.Duration
 		Views    []view
-		Config   bool
 		Profiles bool
-	}{Status: status, Uptime: time.Duration(status.UptimeSeconds) * time.Second, Config: s.o.EffectiveConfig != nil, Profiles: s.o.Config.pprof()}
+	}{Status: status, Uptime: time.Duration(status.UptimeSeconds) * time.Second, Profiles: s.o.Config.pprof()}
 	if r.URL.Query().Get("refresh") != "off" {
 		data.Refresh = refreshSeconds
 	}

@@ -1,13 +1,13 @@
-// Package admin is the port on which a role can be seen from outside: health,
-// metrics, profiles, status and a page for people. It only reads, and it is the
-// first thing that starts and the last that stops, so that a process that cannot
-// start says why.
+// Package admin is the port on which a role can be seen and operated from
+// outside: health, metrics, profiles, a page for people, and the routes that
+// package api adds. It is the first thing that starts and the last that stops,
+// so that a process that cannot start says why.
 //
 //	/livez /readyz /startupz   probes                    never guarded
 //	/metrics                   Prometheus, OpenMetrics   never guarded
-//	/api/v1/status[/...]       JSON: status, config, buildinfo
 //	/debug/pprof/              profiles
-//	/                          the same as a page
+//	/                          the status as a page
+//	/api/v1/...                package api
 //
 // # Guarantees
 //
@@ -15,6 +15,9 @@
 //   - A check or status provider that hangs or panics costs one goroutine and
 //     says so in its place; it never takes the page or the process with it.
 //   - The configuration is shown redacted.
+//   - What Operator guards is refused to foreign pages in a browser, and to other
+//     machines unless admin.operate allows them. A port on loopback answers to no
+//     name but localhost.
 package admin
 
 import (
@@ -53,7 +56,7 @@ type Options struct {
 	Registry *prometheus.Registry
 	State    *app.State
 	// EffectiveConfig writes the redacted configuration as "yaml" or "json":
-	// (*config.Loaded).Print. Nil leaves the endpoint out.
+	// (*config.Loaded).Print.
 	EffectiveConfig func(w io.Writer, format string) error
 	BuildInfo       app.BuildInfo
 	Logger          *slog.Logger // nil: slog.Default
@@ -100,7 +103,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.routes()
 	s.http = &http.Server{
-		Handler:           headers(s.mux),
+		Handler:           headers(s.ownName(withPeer(s.problems(s.mux)))),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,
@@ -173,13 +176,8 @@ func (s *Server) routes() {
 	open("GET /readyz", s.readyz)
 	open("GET /startupz", s.startupz)
 	open("GET /metrics", s.metrics().ServeHTTP)
-	s.Handle("GET /api/v1/status", http.HandlerFunc(s.apiStatus))
-	s.Handle("GET /api/v1/status/buildinfo", http.HandlerFunc(s.apiBuildInfo))
 	s.Handle("GET /{$}", http.HandlerFunc(s.page))
 	s.Handle("GET /style.css", http.HandlerFunc(style))
-	if s.o.EffectiveConfig != nil {
-		s.Handle("GET /api/v1/status/config", http.HandlerFunc(s.apiConfig))
-	}
 	if s.o.Config.pprof() {
 		s.routePprof()
 	}

@@ -1,9 +1,10 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -16,7 +17,7 @@ type provider struct {
 	fn   func(context.Context) any
 }
 
-// Status is the answer of /api/v1/status.
+// Status is what a process says of itself.
 type Status struct {
 	Name          string        `json:"name"`
 	Phase         string        `json:"phase"`
@@ -72,35 +73,16 @@ func (s *Server) Status(ctx context.Context) Status {
 	}
 }
 
-func (s *Server) apiStatus(w http.ResponseWriter, r *http.Request) {
-	s.writeJSON(w, http.StatusOK, s.Status(r.Context()))
+// Config writes the redacted configuration as "yaml" or "json".
+func (s *Server) Config(w io.Writer, format string) error {
+	if s.o.EffectiveConfig == nil {
+		return errors.New("this process has no configuration to print")
+	}
+	return s.o.EffectiveConfig(w, format)
 }
 
-func (s *Server) apiBuildInfo(w http.ResponseWriter, _ *http.Request) {
-	s.writeJSON(w, http.StatusOK, s.o.BuildInfo)
-}
-
-// apiConfig is YAML, or JSON by ?format=json or the Accept header.
-func (s *Server) apiConfig(w http.ResponseWriter, r *http.Request) {
-	format := r.URL.Query().Get("format")
-	switch {
-	case format == "" && wantsJSON(r):
-		format = "json"
-	case format == "":
-		format = "yaml"
-	case format != "yaml" && format != "json":
-		text(w, http.StatusBadRequest, "unknown format: want yaml or json\n")
-		return
-	}
-	var b bytes.Buffer // whole before the first byte, so that a failure is a 500
-	if err := s.o.EffectiveConfig(&b, format); err != nil {
-		s.logger.Error("configuration cannot be printed", "error", err)
-		text(w, http.StatusInternalServerError, "the configuration cannot be printed: "+err.Error()+"\n")
-		return
-	}
-	w.Header().Set("Content-Type", map[string]string{"json": "application/json", "yaml": "application/yaml"}[format])
-	_, _ = w.Write(b.Bytes()) // the client is gone: nobody to tell
-}
+// Build says what binary this is.
+func (s *Server) Build() app.BuildInfo { return s.o.BuildInfo }
 
 func (s *Server) writeJSON(w http.ResponseWriter, status int, v any) {
 	data, err := json.MarshalIndent(v, "", "  ")

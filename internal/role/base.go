@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/penstock-otel/penstock/internal/admin"
+	"github.com/penstock-otel/penstock/internal/api"
 	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/broker"
 	"github.com/penstock-otel/penstock/internal/config"
@@ -48,6 +49,7 @@ type base struct {
 	log   *slog.Logger
 	reg   *prometheus.Registry
 	admin *admin.Server
+	api   *api.API
 	// server is the embedded queue, nil when it is elsewhere.
 	server broker.Server
 }
@@ -104,6 +106,7 @@ func (b *base) serveAdmin() error {
 	if err != nil {
 		return err
 	}
+	b.api = api.New(b.admin, b.log)
 	b.admin.Start(b.app)
 	b.status("totals", func(context.Context) any {
 		t, err := ReadTotals(b.reg)

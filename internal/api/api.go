@@ -1,0 +1,180 @@
+// Package api is the admin API: what an operator sees of the queue and does to
+// it, as HTTP with JSON below /api/v1, and the OpenAPI document of it. Any
+// process that has the queue answers for all of it, since the truth is in the
+// queue and its store.
+//
+// # Guarantees
+//
+//   - Whatever changes something or shows payload stands behind
+//     admin.Server.Operator, and each such action is logged with who asked, what
+//     for, and how it ended.
+//   - The OpenAPI document has every route and every field: it is made from the
+//     types that the routes answer with, and a test holds real answers against it.
+//   - Every error is a problem (RFC 9457) that says what, which thing and what
+//     to do. No answer holds a secret.
+//   - Before the process has its queue, and after it gave it back, the routes of
+//     the queue answer 503.
+//   - Memory is bounded: bodies, pages, the number of taps and what one holds.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strings"
+	"sync"
+	"unicode"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/penstock-otel/penstock/internal/admin"
+	"github.com/penstock-otel/penstock/internal/app"
+)
+
+// Prefix of every route.
+const Prefix = "/api/v1"
+
+// maxBody bounds the body of a request.
+const maxBody = 64 << 10
+
+// API answers. Made by New, given its queue by Attach.
+type API struct {
+	port *admin.Server
+	log  *slog.Logger
+	huma huma.API
+	taps chan struct{} // a place for each tap
+
+	mu      sync.RWMutex // guards everything below
+	backend *Backend     // nil: not yet, or no more
+	ended   context.Context
+	end     context.CancelFunc
+}
+
+// New adds the routes to the port. They answer 503 until Attach, those of the
+// process itself at once.
+func New(port *admin.Server, log *slog.Logger) *API {
+	a := &API{port: port, log: log, taps: make(chan struct{}, maxTaps)}
+	a.ended, a.end = context.WithCancel(context.Background())
+	a.register(adapter{port: port})
+	return a
+}
+
+// Document is the OpenAPI document of the API.
+func Document() *huma.OpenAPI {
+	a := &API{}
+	a.register(adapter{})
+	return a.huma.OpenAPI()
+}
+
+// Attach gives the API its queue.
+func (a *API) Attach(b *Backend) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.backend = b
+}
+
+// Detach takes the queue away again and ends what still streams from it.
+func (a *API) Detach() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.backend = nil
+	a.end()
+}
+
+// with is the backend, or the answer that there is none.
+func (a *API) with() (*Backend, error) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if a.backend == nil {
+		return nil, huma.Error503ServiceUnavailable("this process does not have its queue now: it starts, or stops; ask again in a moment, or another process")
+	}
+	return a.backend, nil
+}
+
+func (a *API) register(to adapter) {
+	a.huma = huma.NewAPI(huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{Title: "Penstock admin API", Version: "1",
+				License:     &huma.License{Name: "MIT", Identifier: "MIT"},
+				Description: "What an operator sees of a Penstock and does to it. Served by every process on admin.listen; each answers for the whole queue. Operations marked as an operator's are answered as admin.operate says."},
+			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},
+			Tags: []*huma.Tag{{Name: "process", Description: "The process that answers."}, {Name: "queue", Description: "Streams, destinations, processes, ledger."},
+				{Name: "dead letters", Description: "What no retry could deliver."}, {Name: "replay", Description: "Sending again what is kept."}, {Name: "tap", Description: "Watching telemetry pass."}},
+		},
+		Formats: huma.DefaultFormats, DefaultFormat: "application/json", RejectUnknownQueryParameters: true,
+	}, to)
+	a.registerProcess()
+	a.registerStatus()
+}
+
+// schemaName is that of a type in the document: with its package, for two may
+// have the same name.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	path := t.PkgPath()
+	base := path[strings.LastIndexByte(path, '/')+1:]
+	if t.Name() == "" || base == "" || base == "api" || base == "v2" { // v2: huma's own
+		return name
+	}
+	if r := []rune(base); !strings.HasPrefix(strings.ToLower(name), base) {
+		return string(unicode.ToUpper(r[0])) + string(r[1:]) + name
+	}
+	return name
+}
+
+// adapter puts operations on the port; without one it only notes them in the
+// document.
+type adapter struct{ port *admin.Server }
+
+// Handle implements huma.Adapter.
+func (t adapter) Handle(op *huma.Operation, handle func(huma.Context)) {
+	if t.port == nil {
+		return
+	}
+	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handle(humago.NewContext(op, r, w)) })
+	if op.Metadata[operator] == true {
+		h = t.port.Operator(h)
+	}
+	t.port.Handle(op.Method+" "+op.Path, h)
+}
+
+// ServeHTTP implements huma.Adapter: the port has the routes.
+func (t adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	admin.WriteProblem(w, http.StatusNotFound, "%s is no route", r.URL.Path)
+}
+
+// operator marks an operation that changes something or shows payload.
+const operator = "operator"
+
+// read is an operation that everybody who reaches the port may ask.
+func read(id, path, tag, summary string, errors ...int) huma.Operation {
+	return huma.Operation{OperationID: id, Method: http.MethodGet, Path: Prefix + path, Tags: []string{tag}, Summary: summary, MaxBodyBytes: maxBody,
+		Errors: append([]int{http.StatusServiceUnavailable}, errors...)}
+}
+
+// operate is an operation behind the guard.
+func operate(method, id, path, tag, summary string, errors ...int) huma.Operation {
+	op := read(id, path, tag, summary, append(errors, http.StatusForbidden)...)
+	op.Method = method
+	op.Metadata = map[string]any{operator: true}
+	op.Extensions = map[string]any{"x-penstock-operator": true}
+	op.Description = "An operator's action: answered as admin.operate says, by default to requests from the same machine alone, and never to a page of another origin. Logged."
+	return op
+}
+
+// acted logs an operator's action, done or failed.
+func (a *API) acted(ctx context.Context, action string, err error, args ...any) {
+	args = append([]any{"action", action, "peer", admin.Peer(ctx)}, args...)
+	log := app.Component(a.log, "api")
+	if err != nil {
+		log.Warn("operator action failed", append(args, "error", err)...)
+		return
+	}
+	log.Info("operator action", args...)
+}

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+const (
+	// sendTimeout bounds one write to a client that streams: the whole has no
+	// bound, each part has.
+	sendTimeout = 10 * time.Second
+	// idle is the pace of empty lines while there is nothing to send, for what
+	// stands between and closes quiet connections.
+	idle = 15 * time.Second
+)
+
+// Types of a stream.
+const (
+	typeLines  = "application/x-ndjson"
+	typeEvents = "text/event-stream"
+)
+
+// stream writes values one by one: a line of JSON each, or as server-sent events
+// when the client asked for those.
+type stream struct {
+	w      http.ResponseWriter
+	rc     *http.ResponseController
+	events bool
+	buf    bytes.Buffer
+}
+
+// open begins the answer.
+func open(ctx huma.Context) (*stream, error) {
+	r, w := humago.Unwrap(ctx)
+	s := &stream{w: w, rc: http.NewResponseController(w), events: strings.Contains(r.Header.Get("Accept"), typeEvents)}
+	// The port's bound of a request is not that of a stream.
+	if err := s.rc.SetReadDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
+	kind := typeLines
+	if s.events {
+		kind = typeEvents
+	}
+	w.Header().Set("Content-Type", kind)
+	w.WriteHeader(http.StatusOK)
+	return s, s.flush()
+}
+
+// send writes a value; an error is a client that is gone or does not read.
+func (s *stream) send(event string, v any) error {
+	if s.events {
+		s.buf.WriteString("event: " + event + "\ndata: ")
+	}
+	if err := json.NewEncoder(&s.buf).Encode(v); err != nil { // ends with the line
+		return err
+	}
+	if s.events {
+		s.buf.WriteByte('\n')
+	}
+	return s.flush()
+}
+
+// beat writes nothing that counts.
+func (s *stream) beat() error {
+	if s.events {
+		s.buf.WriteString(":\n")
+	}
+	s.buf.WriteByte('\n')
+	return s.flush()
+}
+
+func (s *stream) flush() error {
+	if err := s.rc.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
+		return err
+	}
+	_, err := s.buf.WriteTo(s.w)
+	s.buf.Reset()
+	if err != nil {
+		return err
+	}
+	return s.rc.Flush()
+}
