@@ -52,7 +52,7 @@ type Config struct {
 	WaitTimeout time.Duration
 	// HangAfter is how many calls of one connection must run into their
 	// deadline, with no answer in between, before it counts as hung and is
-	// replaced. Default 3.
+	// replaced, and its endpoint is left out if there are others. Default 3.
 	HangAfter int
 
 	// HealthCheck asks grpc.health.v1 once connected and every HealthInterval.

@@ -56,6 +56,11 @@ type endpoint struct {
 	conns  int
 	// failed is when connecting last failed; zero once it is up again.
 	failed time.Time
+
+	// An endpoint that hangs gets one call at a time, and none before retryHung.
+	hangs     int // without an answer in between; 0: it answers
+	retryHung time.Time
+	trial     bool
 }
 
 // rank orders connections: a lower one is better.
@@ -74,6 +79,9 @@ func (c *conn) rank() rank {
 	case connectivity.Ready:
 		switch c.health {
 		case healthServing:
+			if c.endpoint.leftOut() {
+				return rankNotServing
+			}
 			return rankReady
 		case healthNotServing:
 			return rankNotServing

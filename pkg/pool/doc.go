@@ -7,8 +7,9 @@
 //     more than MaxConnections (one more while an old one is replaced),
 //   - a call that finds no room waits, first come first served, and a call
 //     that finds every endpoint down fails at once and says why,
-//   - a peer that takes calls and answers none is left after HangAfter
-//     deadlines,
+//   - a connection whose peer takes calls and answers none is replaced after
+//     HangAfter deadlines, and its endpoint left out, while there is another,
+//     but for a single call now and then that finds out whether it answers,
 //   - Close leaves no goroutine and no connection.
 //
 // A connection's life:

@@ -86,6 +86,20 @@ func TestEndpointsShareALightLoad(t *testing.T) {
 	}
 }
 
+func TestABrokenOneBesideDoesNotSkewTheTurns(t *testing.T) {
+	a, b := serve(t, "127.0.0.1:0", nil), serve(t, "127.0.0.1:0", nil)
+	p := newPool(t, pool.Config{Endpoints: []string{deadAddr(t), a.addr, b.addr}})
+	eventually(t, "two ready, one down", func() bool { st := p.Stats(); return st.Ready == 2 && st.Broken == 1 })
+	for range 20 {
+		if err := do(p, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a.total() != 10 || b.total() != 10 {
+		t.Errorf("one call after the other went %d and %d, want 10 and 10", a.total(), b.total())
+	}
+}
+
 func TestFailoverWithOneConnection(t *testing.T) {
 	s := serve(t, "127.0.0.1:0", nil)
 	p := newPool(t, pool.Config{Endpoints: []string{deadAddr(t), s.addr}, MaxConnections: 1})
@@ -111,6 +125,31 @@ func TestHungPeerIsReplaced(t *testing.T) {
 	if st := p.Stats(); st.Removed.Hung != 1 || st.Dials != 2 {
 		t.Errorf("stats %+v", st)
 	}
+}
+
+// A peer that hangs is left out while another answers, and comes back.
+func TestHungEndpointIsLeftOut(t *testing.T) {
+	a, b := serve(t, "127.0.0.1:0", nil), serve(t, "127.0.0.1:0", nil)
+	p := newPool(t, pool.Config{Endpoints: []string{a.addr, b.addr}, HangAfter: 2, DrainTimeout: 50 * time.Millisecond})
+	eventually(t, "both ready", func() bool { return p.Stats().Ready == 2 })
+	b.hold()
+	failed := 0
+	for range 40 {
+		if err := do(p, 30*time.Millisecond); err != nil {
+			failed++
+		}
+	}
+	// Two until it counts as hung, and perhaps a trial or two where the machine
+	// is slow. It is every other call for a pool that goes by connections.
+	if failed < 2 || failed > 5 {
+		t.Errorf("%d of 40 calls went to a peer that answers none", failed)
+	}
+	if st := p.Stats(); st.Removed.Hung < 1 || st.NotServing != 1 || st.Ready != 1 {
+		t.Errorf("stats %+v", st)
+	}
+	b.free()
+	n := b.total()
+	eventually(t, "both share the calls again", func() bool { return do(p, 5*time.Second) == nil && b.total() > n+5 })
 }
 
 func TestASlowCallAmongOthersIsNoHang(t *testing.T) {

@@ -60,6 +60,45 @@ func TestGrowsUnderLoadAndShrinksWithoutIt(t *testing.T) {
 	wantAllNil(t, start(p, 3)())
 }
 
+// The default bound is fifty, and it is one: calls in flight are spread over
+// all of them, each within its cap, and the rest wait.
+func TestGrowsToFiftyAndNoFurther(t *testing.T) {
+	s := serve(t, "127.0.0.1:0", nil)
+	s.hold()
+	p := newPool(t, pool.Config{Endpoints: []string{s.addr}, GrowAt: 1, MaxInFlight: 2, IdleTTL: 300 * time.Millisecond})
+	wait := start(p, 110)
+	eventually(t, "50 connections of 2 calls each, 10 waiting", func() bool {
+		st := p.Stats()
+		return st.Ready == 50 && st.InFlight == 100 && st.Waiting == 10
+	})
+	if n, each := s.inFlight(); n > 100 || slices.Max(each) > 2 || len(each) > 50 {
+		t.Errorf("the server has %d calls over %d connections, at most %d on one", n, len(each), slices.Max(each))
+	}
+	s.free()
+	wantAllNil(t, wait())
+	eventually(t, "back to the warm minimum", func() bool { return p.Stats().Endpoints[0].Connections == 1 })
+	if st := p.Stats(); st.Dials != 50 || st.Removed.Idle != 49 {
+		t.Errorf("%d opened, %d removed as idle, want 50 and 49", st.Dials, st.Removed.Idle)
+	}
+}
+
+// The warm minimum is open before the first call, one for each endpoint at
+// least, and made good when a connection is taken out.
+func TestWarmMinimum(t *testing.T) {
+	a, b := serve(t, "127.0.0.1:0", nil), serve(t, "127.0.0.1:0", nil)
+	f := func(minimum, want int) {
+		t.Helper()
+		p := newPool(t, pool.Config{Endpoints: []string{a.addr, b.addr}, MinConnections: minimum, IdleTTL: 10 * time.Millisecond, MaxAge: 50 * time.Millisecond})
+		eventually(t, "the minimum", func() bool { return p.Stats().Ready == want })
+		eventually(t, "the minimum after each was replaced", func() bool {
+			st := p.Stats()
+			return st.Removed.MaxAge >= uint64(want) && st.Ready >= want && st.Removed.Idle == 0
+		})
+	}
+	f(1, 2)
+	f(3, 3)
+}
+
 func TestNoneKeptWithoutLoad(t *testing.T) {
 	s := serve(t, "127.0.0.1:0", nil)
 	p := newPool(t, pool.Config{Endpoints: []string{s.addr}, MinConnections: -1, IdleTTL: 20 * time.Millisecond})

@@ -119,6 +119,7 @@ func (p *Pool) dispatch() {
 func (p *Pool) take(c *conn) {
 	c.inFlight++
 	p.inFlight++
+	c.endpoint.trial = c.endpoint.hangs > 0
 	p.markNeeded(time.Now())
 }
 
@@ -244,5 +245,5 @@ func (p *Pool) nextEndpoint() *endpoint {
 
 // usable needs Pool.mu.
 func (e *endpoint) usable() bool {
-	return e.failed.IsZero() || e.conns == 0 && time.Since(e.failed) > retryEndpoint
+	return e.failed.IsZero() && e.hangs == 0 || e.conns == 0 && time.Since(e.failed) > retryEndpoint
 }

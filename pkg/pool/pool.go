@@ -133,10 +133,17 @@ func (p *Pool) release(ctx context.Context, c *conn, sent bool, err error) error
 		err = &NoConnectionError{Endpoint: c.endpoint.target, Err: err, code: code}
 	case timedOut(ctx, code):
 		c.deadlines++
+		if c.endpoint.hangs > 0 {
+			c.endpoint.hang()
+		}
 	case code != codes.Canceled && code != codes.Unavailable:
-		c.deadlines = 0
+		c.deadlines, c.endpoint.hangs = 0, 0
 	}
+	c.endpoint.trial = false
 	if c.deadlines >= p.cfg.HangAfter && !c.draining {
+		if len(p.endpoints) > 1 && c.endpoint.hangs == 0 {
+			c.endpoint.hang()
+		}
 		p.drain(c, &p.stats.Removed.Hung)
 	}
 	if c.draining && c.inFlight == 0 {

@@ -9,7 +9,8 @@ import (
 // Stats are values of one moment; the uint64 fields only ever grow.
 type Stats struct {
 	// Ready, Connecting, Idle, NotServing and Broken add up to the
-	// connections that may get calls; Draining ones get none.
+	// connections that may get calls; Draining ones get none. NotServing are
+	// up, and the server says that it is not, or answers nothing.
 	Ready, Connecting, Idle, NotServing, Broken, Draining int
 	// InFlight are calls on a connection, Waiting those without one.
 	InFlight, Waiting int
