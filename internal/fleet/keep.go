@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -41,8 +42,14 @@ type Keeper struct {
 	end  context.CancelFunc
 	done chan struct{}
 	once sync.Once
-	err  error  // of the last telling
-	said string // the trouble that was said
+
+	// Below: of whoever tells, run or after it Stop.
+	err      error   // of the last telling
+	said     string  // the trouble that was said
+	id       string  // when it had to be changed
+	revision uint64  // of the value that is there
+	told     Process // what the source said then
+	base     Process // what a forgotten id had told, which is no more ours to tell
 }
 
 // Start tells what source says, now and every Every, until Stop. When Start
@@ -102,7 +109,7 @@ func (k *Keeper) tell(ctx context.Context, stopped bool) {
 	if stopped {
 		p.Ready = false
 	}
-	k.err = save(ctx, k.store, p)
+	k.err = k.save(ctx, p)
 	switch {
 	case k.err == nil && k.said != "":
 		k.said = ""
@@ -113,16 +120,37 @@ func (k *Keeper) tell(ctx context.Context, stopped bool) {
 	}
 }
 
-// save stores p in a form that fits.
-func save(ctx context.Context, store queue.Store, p Process) error {
-	data, err := fit(p)
-	if err != nil {
-		return err
+// save stores p in a form that fits. When the value is gone, its tallies were taken
+// over by whoever took it for dead: what follows is told under another id.
+func (k *Keeper) save(ctx context.Context, p Process) error {
+	raw := p
+	for try := 0; ; try++ {
+		if k.id != "" {
+			p.ID = k.id
+		}
+		key := prefix + p.ID
+		data, err := fit(without(p, k.base))
+		if err != nil {
+			return err
+		}
+		revision, err := k.store.Save(ctx, key, data, k.revision)
+		if err == nil {
+			k.revision, k.told = revision, raw
+			return nil
+		}
+		if !errors.Is(err, queue.ErrConflict) || try == 2 {
+			return fmt.Errorf("tell of process %s: %w", p.ID, err)
+		}
+		switch v, err := k.store.Load(ctx, key); {
+		case err == nil: // ours, of a time when the answer was lost
+			k.revision = v.Revision
+		case errors.Is(err, queue.ErrNotFound):
+			k.log.Warn("this process was taken for dead by the others; it goes on under another name", "was", p.ID)
+			k.id, k.revision, k.base = NewID(p.Role, p.Host), 0, k.told
+		default:
+			return fmt.Errorf("tell of process %s: %w", p.ID, err)
+		}
 	}
-	if _, err := store.Save(ctx, prefix+p.ID, data, queue.AnyRevision); err != nil {
-		return fmt.Errorf("tell of process %s: %w", p.ID, err)
-	}
-	return nil
 }
 
 // maxBytes of a value. A hundred processes are to leave room for others.
@@ -178,11 +206,7 @@ func sumTenants(all []Tally) []Tally {
 			at[k] = i
 			out = append(out, Tally{Destination: t.Destination, Signal: t.Signal, Tenant: OtherTenants})
 		}
-		out[i].Exported += t.Exported
-		out[i].Rejected += t.Rejected
-		out[i].Dead += t.Dead
-		out[i].PossibleDuplicates += t.PossibleDuplicates
-		out[i].Messages += t.Messages
+		out[i] = out[i].Plus(t)
 	}
 	return out
 }

@@ -138,7 +138,7 @@ func Apply(ctx context.Context, q queue.Provisioner, p Plan) error {
 			}
 		}
 	}
-	if err := ensureStream(ctx, q, queue.StreamConfig{Name: DeadLetters, MaxBytes: dead, DedupWindow: deadLetterWindow}); err != nil {
+	if err := ensureStream(ctx, q, queue.StreamConfig{Name: DeadLetters, MaxBytes: dead, DedupWindow: deadLetterWindow, Removable: true}); err != nil {
 		return err
 	}
 	return p.durables(func(stream string, c queue.ConsumerConfig) error {
