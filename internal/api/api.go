@@ -108,6 +108,7 @@ func (a *API) register(to adapter) {
 	}, to)
 	a.registerProcess()
 	a.registerStatus()
+	a.registerJobs()
 }
 
 // schemaName is that of a type in the document: with its package, for two may

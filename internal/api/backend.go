@@ -1,6 +1,13 @@
 package api
 
-// Backend is what answers are made of.
-type Backend struct{}
+import "github.com/penstock-otel/penstock/internal/job"
 
-const maxTaps = 8
+// Backend is what answers are made of.
+type Backend struct {
+	Jobs *job.Store
+}
+
+const (
+	kindReplay = "replay"
+	maxTaps    = 8
+)
