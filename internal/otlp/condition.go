@@ -102,11 +102,11 @@ func (c Condition) Match(a Attributes) bool {
 	if v.kind == ListValue || v.kind == MapValue {
 		return false
 	}
-	var scratch [32]byte
-	text := v.text(scratch[:0])
 	if c.match != nil {
-		return c.match.Match(text)
+		return c.match.Match(v.text(nil))
 	}
+	var scratch [32]byte // which would go to the heap if a regexp got it
+	text := v.text(scratch[:0])
 	for _, want := range c.values {
 		if string(text) == want {
 			return true

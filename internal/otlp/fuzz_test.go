@@ -2,6 +2,7 @@ package otlp
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -32,6 +33,46 @@ func FuzzSplit(f *testing.F) {
 		if _, err := Check(s, own, CheckOptions{}); err == nil { // repaired
 			checkSplit(t, s, own, int(max))
 		}
+	})
+}
+
+// FuzzCuts holds Halve, Filter, the looking into requests and the adding of an
+// attribute against the official types.
+func FuzzCuts(f *testing.F) {
+	for i, s := range seeds(f) {
+		f.Add(byte(s.sig), uint64(i*37), s.b)
+	}
+	conditions, err := ParseConditions([]string{"service.name"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, sig byte, seed uint64, b []byte) {
+		s := Signal(sig % NumSignals)
+		own := bytes.Clone(b)
+		if _, err := Check(s, own, CheckOptions{}); err != nil { // repaired
+			return
+		}
+		r := rand.New(rand.NewPCG(seed, 1))
+		checkHalve(t, s, own)
+		filterRandomly(t, r, s, own, conditions)
+		checkLooking(t, s, own)
+		checkAdd(t, s, own, texts[r.IntN(len(texts))], texts[r.IntN(len(texts))])
+	})
+}
+
+func FuzzCondition(f *testing.F) {
+	for _, text := range []string{"a", "a=b", "a=b|c", "a=~b.*", "a!=b", "=", "a=~("} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := ParseCondition(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseCondition(c.String()); err != nil || again.Key() != c.Key() || c.Key() == "" {
+			t.Fatalf("%q: %q, %v", text, again.Key(), err)
+		}
+		c.Match(Attributes{})
 	})
 }
 
