@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	askTimeout = 30 * time.Second
+	getTimeout = 30 * time.Second
 	maxAnswer  = 16 << 20
 )
 
@@ -44,8 +44,10 @@ func (e *StatusError) Error() string {
 	return text
 }
 
-// Get asks another process's admin port; see Ask.
+// Get asks another process's admin port; see Ask. It waits at most 30 s.
 func Get(ctx context.Context, addr, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, getTimeout)
+	defer cancel()
 	return Ask(ctx, http.MethodGet, addr, path, nil)
 }
 
@@ -53,10 +55,8 @@ func Get(ctx context.Context, addr, path string) ([]byte, error) {
 // is host:port as in admin.listen, where an unspecified host means this machine,
 // or a URL for TLS. Paths below /api/ answer with JSON, the others with text. An
 // answer other than 2xx is a *StatusError, and is returned too; the wait is
-// bounded to 30 s, and by ctx.
+// bounded by ctx alone, and by the other side.
 func Ask(ctx context.Context, method, addr, path string, body any) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
 	resp, err := request(ctx, method, addr, path, body)
 	if err != nil {
 		return nil, err

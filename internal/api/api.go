@@ -20,17 +20,14 @@ package api
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"reflect"
 	"strings"
 	"sync"
 	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/penstock-otel/penstock/internal/admin"
-	"github.com/penstock-otel/penstock/internal/app"
 )
 
 // Prefix of every route.
@@ -109,6 +106,7 @@ func (a *API) register(to adapter) {
 	a.registerProcess()
 	a.registerStatus()
 	a.registerJobs()
+	a.registerLetters()
 }
 
 // schemaName is that of a type in the document: with its package, for two may
@@ -127,55 +125,4 @@ func schemaName(t reflect.Type, hint string) string {
 		return string(unicode.ToUpper(r[0])) + string(r[1:]) + name
 	}
 	return name
-}
-
-// adapter puts operations on the port; without one it only notes them in the
-// document.
-type adapter struct{ port *admin.Server }
-
-// Handle implements huma.Adapter.
-func (t adapter) Handle(op *huma.Operation, handle func(huma.Context)) {
-	if t.port == nil {
-		return
-	}
-	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handle(humago.NewContext(op, r, w)) })
-	if op.Metadata[operator] == true {
-		h = t.port.Operator(h)
-	}
-	t.port.Handle(op.Method+" "+op.Path, h)
-}
-
-// ServeHTTP implements huma.Adapter: the port has the routes.
-func (t adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	admin.WriteProblem(w, http.StatusNotFound, "%s is no route", r.URL.Path)
-}
-
-// operator marks an operation that changes something or shows payload.
-const operator = "operator"
-
-// read is an operation that everybody who reaches the port may ask.
-func read(id, path, tag, summary string, errors ...int) huma.Operation {
-	return huma.Operation{OperationID: id, Method: http.MethodGet, Path: Prefix + path, Tags: []string{tag}, Summary: summary, MaxBodyBytes: maxBody,
-		Errors: append([]int{http.StatusServiceUnavailable}, errors...)}
-}
-
-// operate is an operation behind the guard.
-func operate(method, id, path, tag, summary string, errors ...int) huma.Operation {
-	op := read(id, path, tag, summary, append(errors, http.StatusForbidden)...)
-	op.Method = method
-	op.Metadata = map[string]any{operator: true}
-	op.Extensions = map[string]any{"x-penstock-operator": true}
-	op.Description = "An operator's action: answered as admin.operate says, by default to requests from the same machine alone, and never to a page of another origin. Logged."
-	return op
-}
-
-// acted logs an operator's action, done or failed.
-func (a *API) acted(ctx context.Context, action string, err error, args ...any) {
-	args = append([]any{"action", action, "peer", admin.Peer(ctx)}, args...)
-	log := app.Component(a.log, "api")
-	if err != nil {
-		log.Warn("operator action failed", append(args, "error", err)...)
-		return
-	}
-	log.Info("operator action", args...)
 }

@@ -39,10 +39,6 @@ type stream struct {
 func open(ctx huma.Context) (*stream, error) {
 	r, w := humago.Unwrap(ctx)
 	s := &stream{w: w, rc: http.NewResponseController(w), events: strings.Contains(r.Header.Get("Accept"), typeEvents)}
-	// The port's bound of a request is not that of a stream.
-	if err := s.rc.SetReadDeadline(time.Time{}); err != nil {
-		return nil, err
-	}
 	kind := typeLines
 	if s.events {
 		kind = typeEvents
