@@ -18,6 +18,8 @@
 //     learns of a message as pending a moment after it is stored, and on a
 //     cluster the server of a consumer may lag behind that of its stream, so that
 //     "nothing is pending" can be said while messages wait.
+//   - Nothing that a hold names is purged, for whatever reason: see Options.Holds. A
+//     round in which holds cannot be asked for purges nothing.
 //   - Below the floor, messages stay for Config.ReplayWindow by the queue's own
 //     time of storing. What decides is the lesser of two clocks, neither of which
 //     a step can move forward: see clock. When a stream is short of space the

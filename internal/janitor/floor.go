@@ -18,6 +18,17 @@ type floor struct {
 	by      string   // the durable that is the furthest behind; "" when there is none
 	missing []string // durables that the plan wants and that are not there
 	others  bool     // by is none of the plan's
+
+	top  uint64 // what may be purged: seq, or less for a hold; see limit
+	hold *Hold  // that keeps something which every destination has
+}
+
+// limit sets top.
+func (f *floor) limit(h Hold) {
+	f.top = f.seq
+	if h != (Hold{}) && h.From <= f.seq {
+		f.top, f.hold = max(h.From, 1)-1, &h
+	}
 }
 
 // waitsFor names what keeps the floor where it is.
@@ -25,6 +36,8 @@ func (f floor) waitsFor() string {
 	switch {
 	case len(f.missing) > 0:
 		return strings.Join(f.missing, ", ")
+	case f.hold != nil:
+		return f.hold.By
 	case f.by == "":
 		return "nobody: no destination takes this stream"
 	}

@@ -23,9 +23,9 @@ import (
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
 
-// TestHistories lets publishers, destinations, operators and two janitors do
-// what they want, from seeds, and checks at each purge that every destination has
-// had what goes (I2), and at the end that nothing accepted was lost and nothing
+// TestHistories lets publishers, destinations, replays, operators and two janitors
+// do what they want, from seeds, and checks at each purge that every destination
+// has had what goes (I2) and that no replay still reads it, and at the end that nothing accepted was lost and nothing
 // stays for ever. Steps of the others happen between any two calls of a janitor.
 // PENSTOCK_SEED repeats one history, PENSTOCK_HISTORIES says how many.
 func TestHistories(t *testing.T) {
@@ -63,13 +63,13 @@ func TestHistories(t *testing.T) {
 		}
 	})
 	t.Logf("%d histories: %+v", n, did)
-	if n > 100 && (did.Purged < 1000 || did.Full == 0 || did.Redelivered == 0 || did.Removed == 0 || did.Added == 0 || did.Interleaved == 0) {
+	if n > 100 && (did.Purged < 1000 || did.Full == 0 || did.Redelivered == 0 || did.Removed == 0 || did.Added == 0 || did.Interleaved == 0 || did.Replays == 0 || did.Held == 0 || did.Unknown == 0) {
 		t.Errorf("the histories do not do what they are for: %+v", did)
 	}
 }
 
 // sum is what all histories did.
-type sum struct{ Published, Full, Acked, Redelivered, Purged, Rounds, Interleaved, Added, Removed int }
+type sum struct{ Published, Full, Acked, Redelivered, Purged, Rounds, Interleaved, Added, Removed, Replays, Held, Unknown int }
 
 func (s *sum) add(o sum) {
 	s.Published += o.Published
@@ -81,6 +81,9 @@ func (s *sum) add(o sum) {
 	s.Interleaved += o.Interleaved
 	s.Added += o.Added
 	s.Removed += o.Removed
+	s.Replays += o.Replays
+	s.Held += o.Held
+	s.Unknown += o.Unknown
 }
 
 // place is one durable.
@@ -91,6 +94,13 @@ type progress struct {
 	acked map[uint64]bool
 	made  int // step
 	held  []queue.Delivery
+}
+
+// replay reads a stream from next up to and including to.
+type replay struct {
+	stream   string
+	next, to uint64
+	made     int // step
 }
 
 type history struct {
@@ -107,13 +117,15 @@ type history struct {
 	exported map[place]map[uint64]bool // by any durable of that name
 	now      map[place]*progress
 	gone     map[place]int // step of its removal
+	replays  []*replay
+	promised map[string]uint64 // up to where a stream may go
 	inside   bool
 	did      sum
 }
 
 func newHistory(t *testing.T, seed uint64) *history {
 	h := &history{T: t, seed: seed, r: rand.New(rand.NewPCG(seed, 7)), q: newOdd(), accepted: map[string]map[uint64]bool{},
-		exported: map[place]map[uint64]bool{}, now: map[place]*progress{}, gone: map[place]int{}}
+		exported: map[place]map[uint64]bool{}, now: map[place]*progress{}, gone: map[place]int{}, promised: map[string]uint64{}}
 	plan := topology.Plan{Shards: 1, AckWait: 30 * time.Second, MaxAckPending: 1 + h.r.IntN(20),
 		Destinations: []topology.Destination{{Name: "all"}, {Name: "logs", Signals: []otlp.Signal{otlp.Logs}}}}
 	for _, name := range plan.AllStreams() {
@@ -136,7 +148,8 @@ func newHistory(t *testing.T, seed uint64) *history {
 		if h.r.IntN(3) == 0 {
 			p.Destinations = nil // a gateway that knows none
 		}
-		h.janitors[i] = New(Options{Config: c, Queue: h.q, Plan: p, Holder: holders[i], Metrics: NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler)})
+		h.janitors[i] = New(Options{Config: c, Queue: h.q, Plan: p, Holder: holders[i], Metrics: NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
+			Holds: HeldBy("replay", h.needed), BeforePurge: h.told})
 	}
 	h.q.purge = h.check
 	h.q.hook = h.interleave
@@ -188,7 +201,73 @@ func (h *history) check(stream string, upTo uint64) {
 			return
 		}
 	}
+	if h.promised[stream] < upTo {
+		h.Errorf("seed %d, step %d: %s is purged up to %d, and it was told of %d", h.seed, h.step, stream, upTo, h.promised[stream])
+	}
+	for _, p := range h.replays {
+		switch {
+		case p.stream != stream || p.next > upTo:
+		case p.made < h.began:
+			h.Errorf("seed %d, step %d: %s is purged up to %d, and a replay needs %d", h.seed, h.step, stream, upTo, p.next)
+			return
+		default: // it began after this round asked, and finds its beginning gone
+			p.next = upTo + 1
+		}
+	}
 	h.did.Purged += int(min(upTo, st.LastSeq) + 1 - min(st.FirstSeq, upTo+1))
+}
+
+// needed is what the janitors are told of replays.
+func (h *history) needed(context.Context) (map[string]uint64, error) {
+	if h.q.hook != nil {
+		h.interleave()
+	}
+	if h.q.hook != nil && h.r.IntN(20) == 0 {
+		h.did.Unknown++
+		return nil, errLuck
+	}
+	needed := map[string]uint64{}
+	for _, p := range h.replays {
+		if was, ok := needed[p.stream]; !ok || p.next < was {
+			needed[p.stream] = p.next
+		}
+	}
+	return needed, nil
+}
+
+func (h *history) told(_ context.Context, stream string, upTo uint64) error {
+	h.promised[stream] = max(h.promised[stream], upTo)
+	return nil
+}
+
+// replay begins one, or goes on with one, which finds all that it still needs.
+func (h *history) replay() {
+	stream := h.streams[h.r.IntN(len(h.streams))]
+	if h.r.IntN(4) == 0 || len(h.replays) == 0 {
+		if st, err := h.q.Queue.StreamState(h.Context(), stream); err == nil && st.Messages > 0 {
+			h.replays = append(h.replays, &replay{stream, st.FirstSeq, st.LastSeq, h.step})
+			h.did.Replays++
+		}
+		return
+	}
+	i := h.r.IntN(len(h.replays))
+	p := h.replays[i]
+	if h.r.IntN(10) == 0 { // is cancelled
+		p.next = p.to + 1
+	}
+	for n := h.r.IntN(20); n > 0 && p.next <= p.to; n-- {
+		_, _, err := h.q.Queue.Get(h.Context(), p.stream, p.next)
+		switch {
+		case err == nil:
+			h.did.Held++
+		case p.made < h.began:
+			h.Fatalf("seed %d, step %d: a replay of %s does not find %d: %v", h.seed, h.step, p.stream, p.next, err)
+		}
+		p.next++
+	}
+	if p.next > p.to {
+		h.replays = slices.Delete(h.replays, i, i+1)
+	}
 }
 
 // interleave lets the others do something between two calls of a janitor.
@@ -234,7 +313,9 @@ func (h *history) run() {
 // act is one step of anybody but a janitor.
 func (h *history) act() {
 	h.step++
-	switch n := h.r.IntN(40); {
+	switch n := h.r.IntN(44); {
+	case n >= 40:
+		h.replay()
 	case n < 16:
 		h.publish()
 	case n < 36:
@@ -379,6 +460,7 @@ func (h *history) finish() {
 			}
 		}
 	}
+	h.replays = nil
 	h.began, h.active = h.step+1, h.janitors[0]
 	h.active.round(h.Context())
 	time.Sleep(time.Hour)

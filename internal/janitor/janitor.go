@@ -45,9 +45,23 @@ type Options struct {
 	// Plan has the streams, and the destinations that this process knows.
 	Plan topology.Plan
 	// Holder is unique to this process.
-	Holder  string
-	Metrics *Metrics
-	Logger  *slog.Logger
+	Holder string
+	// Holds tells what others than the destinations still need, by stream: a
+	// replay that reads it, the ledger that has not counted it. It is asked once
+	// a round, after the floors were looked at. On an error nothing is purged in
+	// that round. nil: none.
+	Holds Holder
+	// BeforePurge is told of each purge before it is done: that everything up to
+	// and including seq may go. On an error it is not done. nil: nobody.
+	BeforePurge func(ctx context.Context, stream string, seq uint64) error
+	Metrics     *Metrics
+	Logger      *slog.Logger
+}
+
+// Hold keeps what one reader still needs of a stream.
+type Hold struct {
+	From uint64 `json:"from_sequence"` // the lowest sequence needed; nothing from it on is purged
+	By   string `json:"by"`            // who needs it, for people
 }
 
 // Janitor is one of possibly many. Run does the work, View tells of it.
@@ -134,24 +148,90 @@ func (j *Janitor) round(ctx context.Context) {
 	}
 	j.o.Metrics.leader.Set(1)
 	v := View{At: time.Now(), Leader: true}
-	for _, s := range otlp.Signals {
-		for _, name := range j.o.Plan.Streams(s) {
-			seen, err := j.stream(ctx, s, name)
-			if ctx.Err() != nil {
-				return
-			}
-			if err != nil && !errors.Is(err, errChanged) {
-				j.o.Metrics.failures.Inc()
-				v.Error = err.Error()
-			}
-			j.tellFailed(name, err)
-			v.Streams = append(v.Streams, seen)
+	seen := j.lookAtAll(ctx)
+	holds, err := j.holds(ctx)
+	if err != nil {
+		v.Error = err.Error()
+	}
+	for _, l := range seen {
+		var told Stream
+		switch {
+		case l.err != nil:
+			told = Stream{Name: l.name, Error: l.err.Error()}
+		case err != nil:
+			told = Stream{Name: l.name, Floor: l.floor.seq, HeldBy: l.floor.waitsFor(), Missing: l.floor.missing, Error: "not purged: " + err.Error()}
+		default:
+			told, l.err = j.stream(ctx, l.state, l.floor, holds[l.name])
 		}
+		if ctx.Err() != nil {
+			return
+		}
+		if l.err != nil && !errors.Is(l.err, errChanged) {
+			j.o.Metrics.failures.Inc()
+			v.Error = l.err.Error()
+		}
+		j.tellFailed(l.name, l.err)
+		v.Streams = append(v.Streams, told)
 	}
 	if v.Error == "" {
 		j.o.Metrics.lastRun.SetToCurrentTime()
 	}
 	j.tell(v)
+}
+
+// look is what a round saw of a stream before it asked for holds.
+type look struct {
+	name  string
+	state queue.StreamState
+	floor floor
+	err   error
+}
+
+// lookAtAll looks at every stream and its durables. A durable that is made after
+// that is not waited for, and a hold that is asked for after that is for all that
+// the floors let go.
+func (j *Janitor) lookAtAll(ctx context.Context) []look {
+	var all []look
+	for _, s := range otlp.Signals {
+		for _, name := range j.o.Plan.Streams(s) {
+			l := look{name: name}
+			if l.state, l.err = j.o.Queue.StreamState(ctx, name); l.err == nil { // before the consumers
+				l.floor, l.err = j.floorOf(ctx, s, l.state)
+			}
+			if l.err != nil {
+				l.err = fmt.Errorf("stream %s: %w", name, l.err)
+			} else {
+				j.tellMissing(name, l.floor)
+			}
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// holds asks what others still need.
+func (j *Janitor) holds(ctx context.Context) (map[string]Hold, error) {
+	if j.o.Holds == nil {
+		return nil, nil
+	}
+	holds, err := j.o.Holds(ctx)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	what := ""
+	if err != nil {
+		what = "failed"
+		j.o.Metrics.failures.Inc()
+		err = fmt.Errorf("what replays and the ledger still need is not known: %w", err)
+	}
+	j.say("holds", what, func(string) {
+		if err != nil {
+			j.o.Logger.Error("nothing is purged until it is known what replays and the ledger still need", "error", err)
+		} else {
+			j.o.Logger.Info("it is known again what replays and the ledger still need: streams are purged")
+		}
+	})
+	return holds, err
 }
 
 // follow forgets what only the leader knows.
@@ -165,20 +245,13 @@ func (j *Janitor) follow() {
 	}
 }
 
-// stream purges one stream.
-func (j *Janitor) stream(ctx context.Context, s otlp.Signal, name string) (Stream, error) {
+// stream purges one stream, up to what every destination and every hold leaves.
+func (j *Janitor) stream(ctx context.Context, st queue.StreamState, f floor, hold Hold) (Stream, error) {
+	name := st.Name
 	fail := func(err error) (Stream, error) {
 		return Stream{Name: name, Error: err.Error()}, fmt.Errorf("stream %s: %w", name, err)
 	}
-	st, err := j.o.Queue.StreamState(ctx, name) // before the consumers
-	if err != nil {
-		return fail(err)
-	}
-	f, err := j.floorOf(ctx, s, st)
-	if err != nil {
-		return fail(err)
-	}
-	j.tellMissing(name, f)
+	f.limit(hold)
 	w := j.streams[name]
 	if w == nil {
 		w = &watched{clock: clock{start: j.started}}
@@ -186,7 +259,7 @@ func (j *Janitor) stream(ctx context.Context, s otlp.Signal, name string) (Strea
 	}
 	now := w.now(st)
 	room := w.room(st, time.Duration(j.o.Config.Every))
-	target, err := j.olderThanWindow(ctx, st, f.seq, now)
+	target, err := j.olderThanWindow(ctx, st, f.top, now)
 	if err != nil {
 		return fail(err)
 	}
@@ -195,17 +268,17 @@ func (j *Janitor) stream(ctx context.Context, s otlp.Signal, name string) (Strea
 		return fail(err)
 	}
 	if limit := uint64(j.o.Config.ReplayBytes); limit > 0 {
-		if st, err = j.shrink(ctx, st, f.seq, limit, reasonBytes); err != nil {
+		if st, err = j.shrink(ctx, st, f.top, limit, reasonBytes); err != nil {
 			return fail(err)
 		}
 	}
-	short := st.MaxBytes > 0 && st.Bytes > uint64(st.MaxBytes)-room && st.FirstSeq <= f.seq
+	short := st.MaxBytes > 0 && st.Bytes > uint64(st.MaxBytes)-room && st.FirstSeq <= f.top
 	if short { // half as much again, so that it is not done each round
-		if st, err = j.shrink(ctx, st, f.seq, uint64(st.MaxBytes)-room*3/2, reasonPressure); err != nil {
+		if st, err = j.shrink(ctx, st, f.top, uint64(st.MaxBytes)-room*3/2, reasonPressure); err != nil {
 			return fail(err)
 		}
 	}
-	seen := Stream{Name: name, Floor: f.seq, HeldBy: f.waitsFor(), Missing: slices.Clone(f.missing), Kept: kept(st, now).Seconds()}
+	seen := Stream{Name: name, Floor: f.seq, HeldBy: f.waitsFor(), Missing: slices.Clone(f.missing), Hold: f.hold, Kept: kept(st, now).Seconds()}
 	seen.Blocked = full(st)
 	seen.Shortened = j.tellShort(st, short, window, seen.Kept)
 	j.tellBlocked(st, f)

@@ -17,6 +17,7 @@ type Metrics struct {
 	shortened     *prometheus.GaugeVec   // stream
 	blocked       *prometheus.GaugeVec   // stream
 	missing       *prometheus.GaugeVec   // stream
+	held          *prometheus.GaugeVec   // stream
 	leader        prometheus.Gauge
 	lastRun       prometheus.Gauge
 	failures      prometheus.Counter
@@ -36,21 +37,22 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		shortened: gauge("replay_window_shortened", "1 while the stream does not have room for retention.replay_window."),
 		blocked:   gauge("blocked", "1 while the stream is above 80 % of its bytes and a destination that has not taken them keeps it there."),
 		missing:   gauge("missing_consumers", "Durables that the destinations of this process should have on the stream and that are not there: nothing is purged then."),
+		held:      gauge("held", "1 while a replay or the ledger keeps data of the stream that every destination has."),
 		leader: prometheus.NewGauge(prometheus.GaugeOpts{Name: "penstock_janitor_leader",
 			Help: "1 in the process whose janitor works."}),
 		lastRun: prometheus.NewGauge(prometheus.GaugeOpts{Name: "penstock_janitor_last_success_timestamp_seconds",
 			Help: "When this process as the leader last went round all streams without a failure."}),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_janitor_failures_total",
-			Help: "Streams skipped in a round because of an error, and leases that could not be asked for."}),
+			Help: "Streams skipped in a round because of an error, and leases and holds that could not be asked for."}),
 	}
-	reg.MustRegister(m.purged, m.floor, m.target, m.kept, m.shortened, m.blocked, m.missing, m.leader, m.lastRun, m.failures)
+	reg.MustRegister(m.purged, m.floor, m.target, m.kept, m.shortened, m.blocked, m.missing, m.held, m.leader, m.lastRun, m.failures)
 	return m
 }
 
 // follow takes back what only the leader tells.
 func (m *Metrics) follow() {
 	m.leader.Set(0)
-	for _, g := range []*prometheus.GaugeVec{m.floor, m.target, m.kept, m.shortened, m.blocked, m.missing} {
+	for _, g := range []*prometheus.GaugeVec{m.floor, m.target, m.kept, m.shortened, m.blocked, m.missing, m.held} {
 		g.Reset()
 	}
 }

@@ -17,8 +17,13 @@ func mean(st queue.StreamState) uint64 {
 }
 
 // purge removes up to and including to, step by step, and gives the state after.
-// to is at most the floor.
+// to is at most what floor and holds leave.
 func (j *Janitor) purge(ctx context.Context, st queue.StreamState, to uint64, reason string) (queue.StreamState, error) {
+	if st.FirstSeq <= to && j.o.BeforePurge != nil {
+		if err := j.o.BeforePurge(ctx, st.Name, to); err != nil {
+			return st, fmt.Errorf("not purged up to %d: %w", to, err)
+		}
+	}
 	for st.FirstSeq <= to {
 		if err := ctx.Err(); err != nil {
 			return st, err

@@ -19,7 +19,8 @@ type View struct {
 type Stream struct {
 	Name      string   `json:"name"`
 	Floor     uint64   `json:"floor_sequence"`
-	HeldBy    string   `json:"held_by,omitempty"` // the durable furthest behind, or those that are missing
+	HeldBy    string   `json:"held_by,omitempty"` // the durable furthest behind, or those that are missing, or whose Hold is lower
+	Hold      *Hold    `json:"hold,omitempty"`    // keeps some of what every destination has
 	Missing   []string `json:"missing_consumers,omitempty"`
 	Kept      float64  `json:"replay_window_seconds"` // age of the oldest message
 	Shortened bool     `json:"replay_window_shortened,omitempty"`
@@ -111,6 +112,9 @@ func (j *Janitor) tellBlocked(st queue.StreamState, f floor) {
 		switch {
 		case what == "":
 			j.o.Logger.Info("a stream has space again", append(args, "waited_for", before)...)
+		case f.hold != nil && len(f.missing) == 0:
+			j.o.Logger.Warn("a stream fills with data that every destination has and that is held for another reader; cancel what holds it, or let it finish",
+				append(args, "waits_for", what, "held_from", f.hold.From)...)
 		case f.others && len(f.missing) == 0:
 			j.o.Logger.Warn("a stream fills with data that a durable has not taken whose destination is not configured here: start its worker, or, when it is gone for good, delete the durable (nats consumer rm STREAM CONSUMER)",
 				append(args, "waits_for", what)...)
@@ -127,6 +131,7 @@ func (j *Janitor) show(s Stream, target uint64) {
 	m.target.WithLabelValues(s.Name).Set(float64(target))
 	m.kept.WithLabelValues(s.Name).Set(s.Kept)
 	m.missing.WithLabelValues(s.Name).Set(float64(len(s.Missing)))
+	m.held.WithLabelValues(s.Name).Set(flag(s.Hold != nil))
 	m.shortened.WithLabelValues(s.Name).Set(flag(s.Shortened))
 	m.blocked.WithLabelValues(s.Name).Set(flag(s.Blocked))
 }
