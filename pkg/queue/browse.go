@@ -36,8 +36,8 @@ type Browser interface {
 	// Next returns the next message of the stream, by rising sequence. It waits
 	// until there is one, ctx ends (ctx.Err()), or the browser is closed
 	// (ErrClosed). Reconnects and leader changes are overcome inside: nothing
-	// is returned twice, and nothing that is still stored is left out. Not safe
-	// for concurrent use.
+	// is returned twice, and nothing that is still stored is left out. It is
+	// ErrNotFound when the stream is gone. Not safe for concurrent use.
 	Next(ctx context.Context) (Entry, error)
 	// Close ends reading. It is idempotent.
 	Close() error
@@ -46,7 +46,8 @@ type Browser interface {
 // Archive reads what a stream holds without disturbing any consumer, and
 // without leaving anything behind: how far a reader has come is the reader's.
 type Archive interface {
-	// Browse opens a reader; ErrNotFound when there is no such stream.
+	// Browse opens a reader; ErrNotFound when there is no such stream. Bounds
+	// must not be negative.
 	Browse(ctx context.Context, stream string, o BrowseOptions) (Browser, error)
 	// SequenceAt is the sequence of the first message stored at or after t, by
 	// the queue's clock; the last one plus 1 when there is none.

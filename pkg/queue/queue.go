@@ -61,7 +61,7 @@ type StreamConfig struct {
 	// DedupWindow is how long IDs are remembered. 0: 60 s.
 	DedupWindow time.Duration
 	// Removable lets RemoveMessage take single messages out. It is decided when
-	// the stream is made.
+	// the stream is made: one that exists is left as it is.
 	Removable bool
 }
 
@@ -105,6 +105,14 @@ type Provisioner interface {
 	Get(ctx context.Context, stream string, seq uint64) (*Message, time.Time, error)
 	// Purge removes every message with a sequence up to and including seq.
 	Purge(ctx context.Context, stream string, seq uint64) error
+	// RemoveConsumer deletes a durable consumer with its progress, which cannot
+	// be taken back: made again, it starts at the first message stored. Its
+	// readers get ErrNotFound. ErrNotFound when there is none.
+	RemoveConsumer(ctx context.Context, stream, consumer string) error
+	// RemoveMessage takes one message out of a stream that was made Removable;
+	// another kind of stream is an error. Every consumer has it settled then.
+	// ErrNotFound when there is no such message, or no more.
+	RemoveMessage(ctx context.Context, stream string, seq uint64) error
 }
 
 // ConsumeOptions bound what a reader takes in advance of its caller.
@@ -123,6 +131,10 @@ type Consumer interface {
 	// (reconnects, leader changes, a stalled pull) is overcome inside. Not safe
 	// for concurrent use; deliveries are.
 	Next(ctx context.Context) (Delivery, error)
+	// TryNext returns a delivery that is here already, without waiting; false
+	// when there is none now, also after Close and an error, which Next tells.
+	// It is for whoever calls Next, and not safe beside it.
+	TryNext() (Delivery, bool)
 	// Close stops pulling and gives back what Next did not return. Deliveries
 	// already returned can still be settled.
 	Close() error
@@ -175,6 +187,8 @@ type Queue interface {
 	Publisher
 	Provisioner
 	Leaser
+	Archive
+	Store
 	// Consume opens a reader of a durable consumer made by EnsureConsumer;
 	// ErrNotFound when there is none.
 	Consume(ctx context.Context, stream, consumer string, o ConsumeOptions) (Consumer, error)

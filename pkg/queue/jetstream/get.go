@@ -55,34 +55,70 @@ func (q *Queue) getFromLeader(ctx context.Context, stream, what string, seq uint
 	if _, err := q.js.Stream(ctx, stream); err != nil {
 		return nil, time.Time{}, apiError("stream "+stream, err)
 	}
-	resp, err := q.control.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, fmt.Appendf(nil, `{"seq":%d}`, seq))
+	m, err := q.askLeader(ctx, stream, what, map[string]any{"seq": seq})
 	if err != nil {
-		return nil, time.Time{}, apiError(what, err)
-	}
-	var answer struct {
-		Error   *jetstream.APIError `json:"error"`
-		Message struct {
-			Header []byte    `json:"hdrs"`
-			Data   []byte    `json:"data"`
-			Time   time.Time `json:"time"`
-		} `json:"message"`
-	}
-	if err := json.Unmarshal(resp.Data, &answer); err != nil {
-		return nil, time.Time{}, fmt.Errorf("queue: %s: %w", what, err)
-	}
-	if answer.Error != nil {
-		if answer.Error.ErrorCode == codeMessageNotFound {
-			return nil, time.Time{}, fmt.Errorf("queue: %s: %w", what, queue.ErrNotFound)
-		}
-		return nil, time.Time{}, apiError(what, answer.Error)
+		return nil, time.Time{}, err
 	}
 	var h nats.Header
-	if len(answer.Message.Header) > 0 {
-		if h, err = nats.DecodeHeadersMsg(answer.Message.Header); err != nil {
+	if len(m.Header) > 0 {
+		if h, err = nats.DecodeHeadersMsg(m.Header); err != nil {
 			return nil, time.Time{}, fmt.Errorf("queue: %s: headers: %w", what, err)
 		}
 	}
-	return message(h, answer.Message.Data), answer.Message.Time, nil
+	return message(h, m.Data), m.Time, nil
+}
+
+// stored is a message as the leader gives it.
+type stored struct {
+	Subject  string    `json:"subject"`
+	Sequence uint64    `json:"seq"`
+	Header   []byte    `json:"hdrs"`
+	Data     []byte    `json:"data"`
+	Time     time.Time `json:"time"`
+}
+
+// askLeader reads one message; ErrNotFound when there is none. It repeats the
+// question while ctx allows: while a leader is elected nobody answers.
+func (q *Queue) askLeader(ctx context.Context, stream, what string, request map[string]any) (stored, error) {
+	req, err := json.Marshal(request)
+	if err != nil {
+		return stored{}, fmt.Errorf("queue: %s: %w", what, err)
+	}
+	resp, err := q.ask(ctx, "$JS.API.STREAM.MSG.GET."+stream, req)
+	if err != nil {
+		return stored{}, apiError(what, err)
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message stored              `json:"message"`
+	}
+	if err := json.Unmarshal(resp.Data, &answer); err != nil {
+		return stored{}, fmt.Errorf("queue: %s: %w", what, err)
+	}
+	if answer.Error != nil {
+		if answer.Error.ErrorCode == codeMessageNotFound {
+			return stored{}, fmt.Errorf("queue: %s: %w", what, queue.ErrNotFound)
+		}
+		return stored{}, apiError(what, answer.Error)
+	}
+	return answer.Message, nil
+}
+
+// ask repeats a request that changes nothing until it is answered.
+func (q *Queue) ask(ctx context.Context, subject string, req []byte) (*nats.Msg, error) {
+	for try := 1; ; try++ {
+		resp, err := q.askOnce(ctx, subject, req)
+		if err == nil || !q.pause(ctx, q.control, try) {
+			return resp, err
+		}
+	}
+}
+
+func (q *Queue) askOnce(ctx context.Context, subject string, req []byte) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(time.Second, q.cfg.PublishTimeout))
+	defer cancel()
+	defer context.AfterFunc(q.control.alive(), cancel)()
+	return q.control.nc.RequestWithContext(ctx, subject, req)
 }
 
 // message leaves out the headers that the server and Publish added.
@@ -111,6 +147,7 @@ type origin struct {
 	stream       string
 	attempt      int
 	seq          uint64
+	order        uint64 // of deliveries by the consumer, from 1
 	storedAtNano int64
 }
 
@@ -145,6 +182,8 @@ func parseOrigin(reply string) (origin, error) {
 			o.attempt = int(num)
 		case 3:
 			o.seq = num
+		case 4:
+			o.order = num
 		case 5:
 			o.storedAtNano = int64(num)
 		}

@@ -98,7 +98,7 @@ func TestLeaseBucket(t *testing.T) {
 		t.Errorf("release of a scribble: %v", err)
 	}
 	full := openQueue(t, Config{Conn: serve(t, embedded.Config{MaxStoreBytes: 1 << 20}), Durability: Process})
-	if _, err := full.js.CreateStream(t.Context(), full.streamConfig(queue.StreamConfig{Name: "ALL_0", MaxBytes: 2 << 20, DedupWindow: time.Minute})); err != nil {
+	if _, err := full.js.CreateStream(t.Context(), full.streamConfig(queue.StreamConfig{Name: "ALL_0", MaxBytes: ValueBytes + 2<<20, DedupWindow: time.Minute})); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := full.Lease(t.Context(), "janitor", "a", time.Hour); !errors.Is(err, queue.ErrNoRoom) {

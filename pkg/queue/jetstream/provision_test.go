@@ -133,7 +133,7 @@ func TestStreamMade(t *testing.T) {
 
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
-	q := openQueue(t, Config{Conn: serve(t, embedded.Config{MaxStoreBytes: 60 << 20}), Durability: Process})
+	q := openQueue(t, Config{Conn: serve(t, embedded.Config{MaxStoreBytes: 30 << 20}), Durability: Process})
 	f := func(name string, maxBytes int64, want error) {
 		t.Helper()
 		err := q.EnsureStream(t.Context(), queue.StreamConfig{Name: name, MaxBytes: maxBytes})

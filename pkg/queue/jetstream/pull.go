@@ -40,6 +40,8 @@ func (r *reader) pullLocked(now time.Time) {
 	}
 	batch, limit := r.o.MaxMessages-n, r.o.MaxBytes-r.bytes
 	switch {
+	case r.headersOnly:
+		limit = 0
 	case r.waiting.tooLarge == 0:
 	case n > 0:
 		return // it may fit an empty buffer
@@ -61,7 +63,19 @@ func (r *reader) pullLocked(now time.Time) {
 	}
 }
 
+// loseLocked ends an ordered reader; it is false for another.
+func (r *reader) loseLocked() bool {
+	if r.ordered && r.err == nil {
+		r.err = errLost
+		wake(r.ready)
+	}
+	return r.ordered
+}
+
 func (r *reader) backOffLocked(now time.Time) {
+	if r.loseLocked() {
+		return
+	}
 	t := r.q.tune
 	r.waiting.until = now.Add(jitter(min(t.backoffMax, t.backoffMin<<min(r.waiting.errors, 16))))
 	r.waiting.errors++
@@ -97,7 +111,7 @@ func (r *reader) statusLocked(m *nats.Msg, now time.Time) {
 	case status == "409" && (strings.Contains(text, "leadership change") || strings.Contains(text, "server shutdown")):
 		r.backOffLocked(now)
 	default: // 503 no responders, 409 consumer deleted, 409 exceeded max waiting, 400
-		if r.waiting.errors == 0 {
+		if r.waiting.errors == 0 && !r.ordered {
 			r.link.log.Warn("queue: a pull was refused", "stream", r.stream, "consumer", r.consumer, "status", status, "reason", text)
 		}
 		r.backOffLocked(now)
@@ -139,6 +153,7 @@ func (r *reader) run() {
 func (r *reader) abandon() {
 	r.mu.Lock()
 	r.pull.open = false
+	r.loseLocked()
 	r.mu.Unlock()
 }
 
@@ -150,7 +165,7 @@ func (r *reader) watch(now time.Time) time.Duration {
 	if p := &r.pull; p.open {
 		silent := now.Sub(p.heard) > 2*r.q.tune.heartbeat+r.q.tune.heartbeat/2
 		if silent || now.After(p.expires.Add(2*r.q.tune.heartbeat)) {
-			if r.waiting.errors == 0 {
+			if r.waiting.errors == 0 && !r.ordered {
 				r.link.log.Warn("queue: a pull has stalled and is made anew", "stream", r.stream, "consumer", r.consumer,
 					"silent_for", now.Sub(p.heard).Round(time.Millisecond), "received", p.got, "of", p.batch)
 			}
@@ -186,13 +201,18 @@ func (r *reader) inspect() (gone bool) {
 	defer r.mu.Unlock()
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
-		r.err = err
+		if r.err == nil {
+			r.err = err
+		}
 		wake(r.ready)
 		return true
 	case err != nil:
 		return false
 	}
 	r.waiting.idle = 0
+	if r.ordered && info.NumPending > 0 && len(r.buf) == r.head {
+		return r.loseLocked()
+	}
 	if info.NumPending > 0 && info.NumAckPending < info.Config.MaxAckPending && len(r.buf) == r.head {
 		r.link.log.Warn("queue: a consumer delivers nothing although it could; subscribing anew",
 			"stream", r.stream, "consumer", r.consumer, "pending", info.NumPending, "ack_pending", info.NumAckPending)

@@ -31,6 +31,7 @@ type Queue struct {
 	closed sync.Once
 
 	leases leases
+	values values
 
 	mu      sync.Mutex // guards what follows
 	consume []*consumeLink

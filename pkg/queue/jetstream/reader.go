@@ -28,6 +28,10 @@ type reader struct {
 	stream, consumer string
 	o                queue.ConsumeOptions
 	ackWait          time.Duration
+	// ordered is for a consumer of this reader alone, which nothing is settled
+	// with: any trouble ends it with errLost, because what was under way is lost.
+	ordered     bool
+	headersOnly bool // a pull has no byte limit: the server counts bodies too
 
 	ready chan struct{} // cap 1: something for Next
 	check chan struct{} // cap 1: something for run
@@ -48,6 +52,9 @@ type reader struct {
 	err     error // for good
 	closed  bool
 }
+
+// errLost ends an ordered reader.
+var errLost = errors.New("the consumer's place is lost")
 
 type item struct {
 	msg *nats.Msg
@@ -101,7 +108,9 @@ func (r *reader) receive(m *nats.Msg) {
 		return
 	}
 	if r.closed {
-		r.giveBack(m)
+		if !r.ordered {
+			r.giveBack(m)
+		}
 		return
 	}
 	if r.head > 0 && len(r.buf) == cap(r.buf) {
@@ -137,8 +146,7 @@ func (r *reader) Next(ctx context.Context) (queue.Delivery, error) {
 			if err == nil {
 				return d, nil
 			}
-			r.link.log.Error("queue: a message was delivered without its origin and is left alone",
-				"stream", r.stream, "consumer", r.consumer, "error", err)
+			r.alone(err)
 			continue
 		}
 		select {
@@ -147,6 +155,26 @@ func (r *reader) Next(ctx context.Context) (queue.Delivery, error) {
 		case <-r.ctx.Done():
 		}
 	}
+}
+
+// TryNext implements queue.Consumer.
+func (r *reader) TryNext() (queue.Delivery, bool) {
+	for {
+		m, err := r.take(time.Now())
+		if m == nil || err != nil {
+			return nil, false
+		}
+		d, err := r.delivery(m)
+		if err == nil {
+			return d, true
+		}
+		r.alone(err)
+	}
+}
+
+func (r *reader) alone(err error) {
+	r.link.log.Error("queue: a message was delivered without its origin and is left alone",
+		"stream", r.stream, "consumer", r.consumer, "error", err)
 }
 
 // take pops the oldest delivery. One that waited in the buffer for AckWait is
@@ -194,6 +222,10 @@ func (r *reader) Close() error {
 
 func (r *reader) close() {
 	r.stop()
+	if r.ordered {
+		r.leave()
+		return
+	}
 	<-r.done
 	r.mu.Lock()
 	r.closed = true
@@ -218,6 +250,22 @@ func (r *reader) close() {
 		r.link.log.Debug("queue: what a consumer held comes back only after its ack wait",
 			"stream", r.stream, "consumer", r.consumer, "error", err)
 	}
+	r.forget()
+}
+
+// leave ends an ordered reader: what it holds is nobody else's.
+func (r *reader) leave() {
+	<-r.done
+	r.mu.Lock()
+	r.closed = true
+	r.buf, r.head, r.bytes = nil, 0, 0
+	sub := r.sub
+	r.mu.Unlock()
+	_ = sub.Unsubscribe() // fails only if the connection is closed
+	r.forget()
+}
+
+func (r *reader) forget() {
 	r.q.mu.Lock()
 	delete(r.q.readers, r)
 	r.link.pledged -= r.o.MaxBytes

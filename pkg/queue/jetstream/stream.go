@@ -29,7 +29,7 @@ func (q *Queue) streamConfig(c queue.StreamConfig) jetstream.StreamConfig {
 		AllowDirect: true, // single reads beside consumers
 		Compression: jetstream.NoCompression,
 		PersistMode: jetstream.DefaultPersistMode, // async confirms before it stores
-		DenyDelete:  true,
+		DenyDelete:  !c.Removable,
 	}
 }
 
@@ -161,7 +161,8 @@ func reconcile(have *jetstream.StreamInfo, want jetstream.StreamConfig) (next je
 	set(next.MaxMsgSize > 0, func() { next.MaxMsgSize = -1 })
 	set(next.Duplicates != want.Duplicates, func() { next.Duplicates = want.Duplicates })
 	set(!next.AllowDirect, func() { next.AllowDirect = true })
-	set(!next.DenyDelete, func() { next.DenyDelete = true })
+	// deny_delete is left as it is: it cannot be taken back, and giving it to a
+	// stream that is Removable for another would be for good.
 	set(next.NoAck, func() { next.NoAck = false })
 	set(next.Replicas < want.Replicas, func() { next.Replicas = want.Replicas })
 	return next, changed, nil
@@ -219,7 +220,9 @@ func (q *Queue) StreamState(ctx context.Context, stream string) (queue.StreamSta
 	}
 	names := s.ConsumerNames(ctx)
 	for name := range names.Name() {
-		st.Consumers = append(st.Consumers, name)
+		if !isBrowser(name) {
+			st.Consumers = append(st.Consumers, name)
+		}
 	}
 	if err := names.Err(); err != nil {
 		return queue.StreamState{}, apiError("consumers of stream "+stream, err)

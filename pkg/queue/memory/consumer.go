@@ -36,9 +36,9 @@ func (c *consumer) take(s *stream, now time.Time) (seq uint64, attempt int, agai
 		due.due = now.Add(c.cfg.AckWait)
 		return seq, due.attempt, time.Time{}
 	}
-	if c.next = max(c.next, s.first); c.next <= s.last() && len(c.pending) < c.cfg.MaxAckPending {
-		seq = c.next
-		c.next++
+	c.next = max(c.next, s.first)
+	if _, seq = s.from(c.next); seq > 0 && len(c.pending) < c.cfg.MaxAckPending {
+		c.next = seq + 1
 		c.pending[seq] = &pending{attempt: 1, due: now.Add(c.cfg.AckWait)}
 		return seq, 1, time.Time{}
 	}

@@ -25,6 +25,8 @@ type Queue struct {
 	mu      sync.Mutex // guards everything below, and all streams and consumers
 	streams map[string]*stream
 	leases  map[string]lease
+	values  map[string]queue.Value
+	saved   uint64        // the last revision
 	changed chan struct{} // closed and replaced when a waiting Next should look
 	closed  bool
 }
@@ -39,7 +41,8 @@ func WithMaxMessageBytes(n int) Option { return func(q *Queue) { q.maxMessage = 
 
 // New makes an empty queue.
 func New(options ...Option) *Queue {
-	q := &Queue{maxMessage: defaultMaxMessage, streams: map[string]*stream{}, leases: map[string]lease{}, changed: make(chan struct{})}
+	q := &Queue{maxMessage: defaultMaxMessage, streams: map[string]*stream{}, leases: map[string]lease{},
+		values: map[string]queue.Value{}, changed: make(chan struct{})}
 	for _, o := range options {
 		o(q)
 	}
@@ -139,6 +142,7 @@ func (q *Queue) EnsureStream(_ context.Context, c queue.StreamConfig) error {
 	case c.MaxBytes < s.bytes:
 		return fmt.Errorf("queue: stream %s holds %d bytes of a limit of %d and cannot shrink to %d", c.Name, s.bytes, s.cfg.MaxBytes, c.MaxBytes)
 	default:
+		c.Removable = s.cfg.Removable
 		s.cfg = c
 	}
 	return nil
@@ -171,8 +175,7 @@ func (q *Queue) EnsureConsumer(ctx context.Context, stream string, c queue.Consu
 	return nil
 }
 
-// RemoveConsumer deletes a durable consumer with its progress, as an operator of
-// a real server can. Its readers get ErrNotFound.
+// RemoveConsumer implements queue.Provisioner.
 func (q *Queue) RemoveConsumer(ctx context.Context, stream, name string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -194,7 +197,7 @@ func (q *Queue) StreamState(ctx context.Context, stream string) (queue.StreamSta
 		return queue.StreamState{}, err
 	}
 	st := queue.StreamState{
-		Name: stream, Messages: uint64(len(s.log)), Bytes: uint64(s.bytes), MaxBytes: s.cfg.MaxBytes,
+		Name: stream, Messages: s.live(s.first), Bytes: uint64(s.bytes), MaxBytes: s.cfg.MaxBytes,
 		FirstSeq: s.first, LastSeq: s.last(), LastTime: s.lastTime,
 		Consumers: slices.Sorted(maps.Keys(s.consumers)),
 	}
@@ -213,7 +216,7 @@ func (q *Queue) ConsumerState(ctx context.Context, stream, name string) (queue.C
 		return queue.ConsumerState{}, err
 	}
 	st := queue.ConsumerState{Name: name, AckFloor: c.floor, AckPending: len(c.pending)}
-	st.Pending = s.last() + 1 - max(c.next, s.first)
+	st.Pending = s.live(c.next)
 	for _, p := range c.pending {
 		if p.attempt > 1 {
 			st.Redelivered++
@@ -258,6 +261,25 @@ func (q *Queue) Purge(ctx context.Context, stream string, seq uint64) error {
 		return err
 	}
 	s.purge(seq)
+	q.wakeLocked()
+	return nil
+}
+
+// RemoveMessage implements queue.Provisioner.
+func (q *Queue) RemoveMessage(ctx context.Context, stream string, seq uint64) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s, err := q.streamLocked(ctx, stream)
+	if err != nil {
+		return err
+	}
+	if !s.cfg.Removable {
+		return fmt.Errorf("queue: stream %s was not made removable: single messages cannot be removed from it, only purged", stream)
+	}
+	if s.entry(seq) == nil {
+		return fmt.Errorf("queue: stream %s, sequence %d: %w", stream, seq, queue.ErrNotFound)
+	}
+	s.remove(seq)
 	q.wakeLocked()
 	return nil
 }

@@ -78,6 +78,20 @@ func (r *reader) Next(ctx context.Context) (queue.Delivery, error) {
 	}
 }
 
+// TryNext implements queue.Consumer.
+func (r *reader) TryNext() (queue.Delivery, bool) {
+	select {
+	case <-r.stop:
+		return nil, false
+	default:
+	}
+	d, _, _, err := r.take()
+	if d == nil || err != nil {
+		return nil, false
+	}
+	return d, true
+}
+
 func (r *reader) closed() error {
 	return fmt.Errorf("queue: consumer %s of stream %s: %w", r.name, r.stream, queue.ErrClosed)
 }

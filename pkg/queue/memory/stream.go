@@ -11,7 +11,8 @@ import (
 // stream is the log. Queue.mu guards it.
 type stream struct {
 	cfg       queue.StreamConfig
-	log       []entry // log[i] has sequence first+i
+	log       []entry // log[i] has sequence first+i; log[0] is not removed
+	holes     int     // entries that are removed
 	first     uint64
 	bytes     int64
 	lastTime  time.Time
@@ -21,7 +22,7 @@ type stream struct {
 }
 
 type entry struct {
-	msg *queue.Message
+	msg *queue.Message // nil when removed
 	at  time.Time
 }
 
@@ -63,10 +64,56 @@ func (s *stream) append(m *queue.Message, now time.Time) uint64 {
 }
 
 func (s *stream) entry(seq uint64) *entry {
-	if seq < s.first || seq > s.last() {
+	if seq < s.first || seq > s.last() || s.log[seq-s.first].msg == nil {
 		return nil
 	}
 	return &s.log[seq-s.first]
+}
+
+// live counts the messages from a sequence on.
+func (s *stream) live(from uint64) (n uint64) {
+	n = s.last() + 1 - max(from, s.first)
+	if s.holes > 0 {
+		for _, e := range s.log[max(from, s.first)-s.first:] {
+			if e.msg == nil {
+				n--
+			}
+		}
+	}
+	return n
+}
+
+// from is the first message at or after a sequence; nil when there is none.
+func (s *stream) from(seq uint64) (*entry, uint64) {
+	for seq = max(seq, s.first); seq <= s.last(); seq++ {
+		if e := s.entry(seq); e != nil {
+			return e, seq
+		}
+	}
+	return nil, 0
+}
+
+// remove makes a hole, which every consumer has settled.
+func (s *stream) remove(seq uint64) {
+	e := s.entry(seq)
+	s.bytes -= int64(size(e.msg))
+	e.msg = nil
+	s.holes++
+	for _, c := range s.consumers {
+		c.settle(seq)
+	}
+	s.trim()
+}
+
+// trim cuts off the holes that the log begins with.
+func (s *stream) trim() {
+	n := 0
+	for n < len(s.log) && s.log[n].msg == nil {
+		n++
+	}
+	s.log = slices.Delete(s.log, 0, n)
+	s.first += uint64(n)
+	s.holes -= n
 }
 
 func (s *stream) purge(seq uint64) {
@@ -76,10 +123,15 @@ func (s *stream) purge(seq uint64) {
 	}
 	n := int(seq - s.first + 1)
 	for _, e := range s.log[:n] {
+		if e.msg == nil {
+			s.holes--
+			continue
+		}
 		s.bytes -= int64(size(e.msg))
 	}
 	s.log = slices.Delete(s.log, 0, n)
 	s.first = seq + 1
+	s.trim()
 	for _, c := range s.consumers {
 		c.purged(seq)
 	}

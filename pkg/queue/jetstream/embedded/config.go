@@ -17,9 +17,9 @@ const (
 	MaxDefaultStore = 10 << 30
 )
 
-// stateBytes is the room beside the streams for the bucket of small shared
-// state, jetstream.StateBytes.
-const stateBytes = 16 << 20
+// stateBytes is the room beside the streams for the buckets of small shared
+// state, jetstream.StateBytes and jetstream.ValueBytes.
+const stateBytes = 48 << 20
 
 // Config of an embedded server.
 type Config struct {
@@ -27,8 +27,8 @@ type Config struct {
 	Dir string
 	// SyncAlways syncs to disk before each confirmation.
 	SyncAlways bool
-	// MaxStoreBytes bounds all streams together; 16 MiB more are for the bucket
-	// of leases. Required; DefaultMaxStore
+	// MaxStoreBytes bounds all streams together; 48 MiB more are for the buckets
+	// of leases and of values. Required; DefaultMaxStore
 	// proposes a value. At most 80 % of the volume's free bytes plus the bytes
 	// that Dir uses already, when the store is new. One that holds streams starts
 	// with a warning, so that it can be drained after other data took the space.
