@@ -107,6 +107,7 @@ func (a *API) register(to adapter) {
 	a.registerStatus()
 	a.registerJobs()
 	a.registerLetters()
+	a.registerReplay()
 }
 
 // schemaName is that of a type in the document: with its package, for two may

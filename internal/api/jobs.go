@@ -12,6 +12,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/admin"
 	"github.com/penstock-otel/penstock/internal/job"
+	"github.com/penstock-otel/penstock/internal/replay"
 )
 
 // JobView is a job, and what is made of it for who reads.
@@ -44,7 +45,7 @@ type jobName struct {
 // registerJobs adds the routes of jobs of every kind at /jobs, and those of
 // replays at /replay.
 func (a *API) registerJobs() {
-	for _, at := range []struct{ path, kind, one, tag string }{{"/jobs", "", "job", "replay"}, {"/replay", kindReplay, "replay", "replay"}} {
+	for _, at := range []struct{ path, kind, one, tag string }{{"/jobs", "", "job", "replay"}, {"/replay", replay.KindReplay, "replay", "replay"}} {
 		huma.Register(a.huma, read("list-"+at.one+"s", at.path, at.tag, "All "+at.one+"s, the youngest first"),
 			func(ctx context.Context, in *jobFilter) (*answer[Jobs], error) {
 				return a.listJobs(ctx, at.kind, in.Phase)
