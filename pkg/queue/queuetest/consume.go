@@ -220,6 +220,8 @@ func (s *suite) closed() {
 	_, _, err = s.q.Get(s.ctx, s.stream, 1)
 	want(err)
 	want(s.q.Purge(s.ctx, s.stream, 1))
+	want(s.q.RemoveConsumer(s.ctx, s.stream, "c"))
+	want(s.q.RemoveMessage(s.ctx, s.stream, 1))
 	_, err = s.q.Consume(s.ctx, s.stream, "c", queue.ConsumeOptions{})
 	want(err)
 	want(s.q.Ready(s.ctx))

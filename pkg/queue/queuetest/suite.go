@@ -77,6 +77,25 @@ var cases = []struct {
 	{"purge takes up to and including", (*suite).purge},
 	{"state of a stream", (*suite).streamState},
 
+	{"a consumer is removed", (*suite).removeConsumer},
+	{"a message is removed", (*suite).removeMessage},
+	{"removable is decided at making", (*suite).notRemovable},
+
+	{"browse is in order and waits", (*suite).browseOrder},
+	{"browse from a sequence", (*suite).browseFrom},
+	{"browse of headers", (*suite).browseHeaders},
+	{"browse passes over what is purged", (*suite).browsePurged},
+	{"browse in bounds", (*suite).browseLarge},
+	{"browse while all are busy", (*suite).browseBusy},
+	{"browse ends", (*suite).browseEnds},
+	{"sequence at a time", (*suite).sequenceAt},
+
+	{"values are compared and set", (*suite).storeConversation},
+	{"values are listed", (*suite).storeList},
+	{"a counter of values", (*suite).storeCounter},
+	{"values are listed while they are written", (*suite).storeBusy},
+	{"values have limits", (*suite).storeLimits},
+
 	{"a lease has one holder", (*suite).leaseContended},
 	{"a lease that is not renewed is taken over", (*suite).leaseExpires},
 	{"a renewed lease is kept", (*suite).leaseRenewed},
@@ -98,6 +117,7 @@ var cases = []struct {
 	{"close gives back", (*suite).closeGivesBack},
 	{"bounded reading of large messages", (*suite).largeMessages},
 	{"a message above the byte bound", (*suite).aboveBound},
+	{"next without waiting", (*suite).tryNext},
 	{"next ends with its context", (*suite).nextContext},
 	{"closed queue and consumer", (*suite).closed},
 }
@@ -114,6 +134,15 @@ func (s *suite) wantErr(err, want error) {
 	if !errors.Is(err, want) {
 		s.t.Fatalf("error is %v, want %v", err, want)
 	}
+}
+
+// is reports another error, for goroutines of a test.
+func (s *suite) is(err, want error) bool {
+	if errors.Is(err, want) {
+		return true
+	}
+	s.t.Errorf("error is %v, want %v", err, want)
+	return false
 }
 
 // make makes the stream and a consumer of each name, with a long ack wait.
