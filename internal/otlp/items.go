@@ -12,8 +12,8 @@ type Item struct {
 }
 
 // Items lists the items of a request that Check has accepted, as a decoder holds
-// them and in their order, without allocating. They are of use as long as b is
-// unchanged, and the Item itself until the next one.
+// them and in their order, with one allocation for all. They are of use as long
+// as b is unchanged, and the Item itself until the next one.
 func Items(sig Signal, b []byte) iter.Seq[*Item] {
 	return func(yield func(*Item) bool) {
 		it := Item{sig: sig, depth: len(cuts[sig]) - 1}

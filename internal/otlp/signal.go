@@ -42,3 +42,17 @@ func ParseSignal(name string) (Signal, error) {
 	}
 	return 0, fmt.Errorf("unknown signal %q: want traces, metrics or logs", name)
 }
+
+// MarshalText is String, so that a signal is its name in JSON.
+func (s Signal) MarshalText() ([]byte, error) {
+	if s >= NumSignals {
+		return nil, fmt.Errorf("there is no signal %d", uint8(s))
+	}
+	return []byte(s.String()), nil
+}
+
+// UnmarshalText is ParseSignal.
+func (s *Signal) UnmarshalText(text []byte) (err error) {
+	*s, err = ParseSignal(string(text))
+	return err
+}
