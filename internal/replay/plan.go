@@ -145,7 +145,7 @@ func (c *counter) count(ctx context.Context, q Queue, w window) (StreamPlan, err
 	}
 	most, until := c.left/c.streams, time.Now().Add(time.Until(c.until)/time.Duration(c.streams))
 	c.streams--
-	r, err := newReader(ctx, q, w.Stream, w.First, w.End, true, func(uint64) {})
+	r, err := newReader(ctx, q, w.Stream, w.First, w.End, true, func(uint64, uint64) error { return nil })
 	if err != nil {
 		return sp, err
 	}

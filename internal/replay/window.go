@@ -141,10 +141,10 @@ type reader struct {
 	stream  string
 	next    uint64 // the next sequence to be returned, or what comes after it
 	end     uint64
-	missing func(n uint64) // told of sequences that are gone
+	missing func(from, to uint64) error // told of the sequences [from, to), which are gone
 }
 
-func newReader(ctx context.Context, q Queue, stream string, from, end uint64, headersOnly bool, missing func(uint64)) (*reader, error) {
+func newReader(ctx context.Context, q Queue, stream string, from, end uint64, headersOnly bool, missing func(from, to uint64) error) (*reader, error) {
 	r := &reader{q: q, stream: stream, next: from, end: end, missing: missing}
 	if from >= end {
 		return r, nil
@@ -164,10 +164,14 @@ func (r *reader) read(ctx context.Context) (queue.Entry, error) {
 		cancel()
 		switch {
 		case err == nil && e.Sequence >= r.end:
-			r.pass(r.end)
+			if err := r.pass(r.end); err != nil {
+				return queue.Entry{}, err
+			}
 			return queue.Entry{}, errEnd
 		case err == nil:
-			r.pass(e.Sequence)
+			if err := r.pass(e.Sequence); err != nil {
+				return queue.Entry{}, err
+			}
 			r.next = e.Sequence + 1
 			return e, nil
 		case ctx.Err() != nil:
@@ -192,16 +196,17 @@ func (r *reader) look(ctx context.Context) error {
 		}
 		return fmt.Errorf("read %s from %d: %w", r.stream, r.next, err)
 	}
-	r.pass(min(st.FirstSeq, r.end)) // telemetry is purged from the oldest on, without holes
-	return nil
+	return r.pass(min(st.FirstSeq, r.end)) // telemetry is purged from the oldest on, without holes
 }
 
 // pass goes on to a sequence.
-func (r *reader) pass(to uint64) {
-	if to > r.next {
-		r.missing(to - r.next)
-		r.next = to
+func (r *reader) pass(to uint64) error {
+	from := r.next
+	if to <= from {
+		return nil
 	}
+	r.next = to
+	return r.missing(from, to)
 }
 
 func (r *reader) close() {

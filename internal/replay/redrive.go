@@ -1,0 +1,350 @@
+package replay
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/penstock-otel/penstock/internal/deadletter"
+	"github.com/penstock-otel/penstock/internal/job"
+	"github.com/penstock-otel/penstock/internal/record"
+	"github.com/penstock-otel/penstock/internal/topology"
+	"github.com/penstock-otel/penstock/internal/worker/ship"
+	"github.com/penstock-otel/penstock/pkg/queue"
+)
+
+// Redriver delivers dead letters again. It implements job.Handler.
+//
+// A letter is removed after its destination confirmed it, or after a new one,
+// with what it still does not take and one more redrive, was confirmed. Letters
+// whose destination takes nothing now are put off, so that those of others go on;
+// so are letters of a destination that this process does not have left alone.
+type Redriver struct{ o Options }
+
+// NewRedriver makes the handler of KindRedrive.
+func NewRedriver(o Options) *Redriver { return &Redriver{o} }
+
+// Can implements job.Handler.
+func (h *Redriver) Can(j *job.Job) (bool, string) {
+	var r Redrive
+	if err := json.Unmarshal(j.Spec, &r); err != nil {
+		return false, fmt.Sprintf("the spec cannot be read: %v; upgrade the workers", err)
+	}
+	switch {
+	case r.Destination != "":
+		return h.o.knows(r.Destination)
+	case r.Filter.Destination != "":
+		return h.o.knows(r.Filter.Destination)
+	}
+	return true, ""
+}
+
+// maxDeferred bounds the letters that are put off; with more, nothing new is
+// begun.
+const maxDeferred = 2000
+
+// redriving is one run of a redrive.
+type redriving struct {
+	o      *Options
+	r      Redrive
+	track  *tracker
+	crew   *crew
+	limits *limits
+	orphan bool // a predecessor died since the checkpoint
+
+	mu      sync.Mutex
+	to      map[string]*line          // mu
+	where   map[uint64]*line          // mu; of letters that are put off
+	partial map[uint64]*ship.Progress // mu; letters that were taken in part
+}
+
+// line is a destination, and how long it is left alone.
+type line struct {
+	*delivery
+	tries int
+	until time.Time
+}
+
+// Run implements job.Handler.
+func (h *Redriver) Run(ctx context.Context, run *job.Run) error {
+	j := run.Job()
+	x := &redriving{o: &h.o, track: &tracker{run: run}, to: map[string]*line{}, where: map[uint64]*line{}, partial: map[uint64]*ship.Progress{}}
+	if err := json.Unmarshal(j.Spec, &x.r); err != nil {
+		return fmt.Errorf("spec: %w", err)
+	}
+	if err := x.r.Validate(); err != nil {
+		return fmt.Errorf("spec: %w", err)
+	}
+	s := x.r.spec()
+	s = s.withDefaults()
+	resumed, err := x.track.load(j)
+	if err != nil {
+		return err
+	}
+	x.orphan = resumed && j.Orphaned > x.track.cp.Orphaned
+	if !resumed {
+		if err := x.count(ctx); err != nil {
+			return again(ctx, err)
+		}
+		x.track.cp.Points = []point{{Stream: topology.DeadLetters, First: 1, End: x.r.Filter.UpTo + 1, Next: 1, Ahead: 1}}
+	}
+	x.track.cp.Orphaned = j.Orphaned
+	if err := x.track.save(ctx); err != nil {
+		return err
+	}
+	x.crew = newCrew(ctx, s.Concurrency)
+	defer x.crew.close()
+	x.limits = newLimits(&s)
+	x.track.enter(0)
+	if err := x.all(); err != nil {
+		x.crew.fail(err)
+	}
+	err = x.crew.wait()
+	if failed := x.track.leave(err == nil); failed != nil {
+		err = errors.Join(err, failed)
+	}
+	return err
+}
+
+// count sums up what is to be done.
+func (x *redriving) count(ctx context.Context) error {
+	for found, err := range deadletter.Read(ctx, x.o.Queue, topology.DeadLetters, x.r.Filter, deadletter.ReadOptions{}) {
+		if err != nil {
+			return err
+		}
+		x.track.progress.Total.Add(amountOf(found.Info))
+	}
+	return nil
+}
+
+func amountOf(i deadletter.Info) job.Amount {
+	return job.Amount{Messages: 1, Items: uint64(i.Items), Bytes: uint64(i.RawBytes)}
+}
+
+// all goes through the letters once, and then through those put off until none is
+// left.
+func (x *redriving) all() error {
+	start := x.track.cp.Points[0].Next
+	for found, err := range deadletter.Read(x.crew.ctx, x.o.Queue, topology.DeadLetters, x.r.Filter, deadletter.ReadOptions{After: start - 1, Bodies: true}) {
+		if err != nil {
+			return again(x.crew.ctx, err)
+		}
+		if err := x.letter(found); err != nil {
+			return err
+		}
+		for x.track.full() {
+			if err := pause(x.crew.ctx, 50*time.Millisecond); err != nil {
+				return err
+			}
+		}
+		if err := x.putOff(maxDeferred); err != nil {
+			return err
+		}
+	}
+	// What was begun may be put off yet.
+	x.crew.steps.Wait()
+	if x.crew.ctx.Err() != nil {
+		return context.Cause(x.crew.ctx)
+	}
+	return x.putOff(1)
+}
+
+// putOff tries those put off again while there are so many.
+func (x *redriving) putOff(many int) error {
+	for {
+		list := x.track.deferred()
+		if len(list) < many {
+			return nil
+		}
+		for _, seq := range list {
+			if err := x.again(seq); err != nil {
+				return err
+			}
+		}
+		if err := pause(x.crew.ctx, yieldFor); err != nil {
+			return err
+		}
+	}
+}
+
+// again tries a letter that was put off, unless its destination is still left
+// alone.
+func (x *redriving) again(seq uint64) error {
+	if x.mayNot(seq) {
+		return nil
+	}
+	m, at, err := x.o.Queue.Get(x.crew.ctx, topology.DeadLetters, seq)
+	if errors.Is(err, queue.ErrNotFound) { // another removed it
+		x.track.undefer(seq, outcome{missing: job.Amount{Messages: 1}}, false)
+		return nil
+	}
+	if err != nil {
+		return again(x.crew.ctx, err)
+	}
+	i, _ := deadletter.Decode(queue.Entry{Message: m, Sequence: seq, StoredAt: at, Size: len(m.Body)}) // it was read before
+	out, done, err := x.try(deadletter.Found{Info: i, Message: m})
+	if err != nil || !done {
+		return err
+	}
+	x.o.Metrics.count(KindRedrive, out)
+	x.track.undefer(seq, out, x.orphan)
+	return x.track.keep(false)
+}
+
+// letter begins one, or passes it.
+func (x *redriving) letter(f deadletter.Found) error {
+	f.Message = &queue.Message{ID: f.Message.ID, Header: f.Message.Header, Body: slices.Clone(f.Message.Body)} // it outlives the loop
+	step, err := x.track.begin(x.crew.ctx, f.Sequence)
+	if err != nil {
+		return err
+	}
+	return x.crew.do(func() error {
+		out, done, err := x.try(f)
+		if err != nil {
+			return err
+		}
+		if done {
+			x.o.Metrics.count(KindRedrive, out)
+		}
+		return x.track.endOrDefer(step, out, !done)
+	})
+}
+
+// line of a letter's destination; nil when it is not configured here.
+func (x *redriving) line(i deadletter.Info) *line {
+	name := x.r.Destination
+	if name == "" {
+		name = i.Destination
+	}
+	d, ok := x.o.Destinations[name]
+	if !ok {
+		return nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	l := x.to[name]
+	if l == nil {
+		l = &line{delivery: newDelivery(KindRedrive, name, x.o, x.crew, x.track, d, x.limits)}
+		x.to[name] = l
+	}
+	return l
+}
+
+// try delivers a letter. done is false when it is put off.
+func (x *redriving) try(f deadletter.Found) (out outcome, done bool, err error) {
+	r, err := record.Decode(f.Message)
+	switch {
+	case errors.Is(err, record.ErrNewer):
+		return out, false, job.Again(fmt.Errorf("dead letter %d: %w", f.Sequence, err))
+	case err != nil || f.Problem != "":
+		x.track.run.Note("letter %d stays: it cannot be read: %s%v", f.Sequence, f.Problem, errText(err))
+		return outcome{damaged: amountOf(f.Info)}, true, nil
+	}
+	if f.ID != "" {
+		r.ID = f.ID // of the message, as its live attempts had it
+	}
+	l := x.line(f.Info)
+	if l == nil {
+		x.track.run.Note("letters for destination %q stay: no such destination is configured in the worker; redrive them to another", f.Destination)
+		return outcome{skipped: amountOf(f.Info)}, true, nil
+	}
+	x.mu.Lock()
+	x.where[f.Sequence] = l
+	x.mu.Unlock()
+	if x.mayNot(f.Sequence) {
+		return out, false, nil
+	}
+	p := x.partOf(f.Sequence)
+	sent, retry, err := l.once(r, p)
+	switch {
+	case retry:
+		x.leaveAlone(l, f.Sequence, p)
+		return out, false, nil
+	case errors.Is(err, errNotSound):
+		x.track.run.Note("letter %d stays: %v", f.Sequence, err)
+		return outcome{damaged: amountOf(f.Info)}, true, nil
+	case err != nil:
+		return out, false, err
+	}
+	x.took(l, f.Sequence)
+	if err := x.settle(l, f.Info, sent.Dead); err != nil {
+		return out, false, err
+	}
+	return outcomeOf(p, sent.Dead, uint64(r.RawBytes)), true, nil
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return " " + err.Error()
+}
+
+// settle renews what is dead again and removes the letter.
+func (x *redriving) settle(l *line, old deadletter.Info, dead []ship.Dead) error {
+	for i := range dead {
+		d := &dead[i]
+		letter := deadletter.Letter{Reason: d.Reason.Reason, Code: d.Code, Detail: d.Detail}
+		if l.name != old.Destination {
+			letter.Detail = "redriven to " + l.name + ": " + d.Detail
+		}
+		err := l.insist("renew a dead letter", func(ctx context.Context) error {
+			return deadletter.Renew(ctx, x.o.Queue, topology.DeadLetters, old, d.Record, d.Part(old.Part), 1, letter)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return l.insist("remove a dead letter", func(ctx context.Context) error {
+		err := x.o.Queue.RemoveMessage(ctx, topology.DeadLetters, old.Sequence)
+		if errors.Is(err, queue.ErrNotFound) { // an operator was quicker
+			return nil
+		}
+		return err
+	})
+}
+
+// mayNot tells whether the destination of a letter, where it is known, is left
+// alone for now.
+func (x *redriving) mayNot(seq uint64) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	l := x.where[seq]
+	return l != nil && time.Now().Before(l.until)
+}
+
+// leaveAlone puts the letters of a destination off, and keeps what is known of
+// one that was taken in part.
+func (x *redriving) leaveAlone(l *line, seq uint64, p *ship.Progress) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if now := time.Now(); !now.Before(l.until) { // one try at a time counts
+		l.tries++
+		l.until = now.Add(max(backoff(l.tries), l.to.held()))
+	}
+	if p.Began() && len(x.partial) < maxDeferred {
+		x.partial[seq] = p
+	}
+}
+
+// took forgets trouble.
+func (x *redriving) took(l *line, seq uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	l.tries, l.until = 0, time.Time{}
+	delete(x.partial, seq)
+	delete(x.where, seq)
+}
+
+func (x *redriving) partOf(seq uint64) *ship.Progress {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if p := x.partial[seq]; p != nil {
+		return p
+	}
+	return &ship.Progress{}
+}
