@@ -17,6 +17,14 @@ func (q *Queue) SequenceAt(ctx context.Context, stream string, t time.Time) (uin
 	if epoch := time.Unix(0, 0); t.Before(epoch) {
 		t = epoch // the server counts ns from there
 	}
+	if err := checkStream(stream); err != nil {
+		return 0, err
+	}
+	ctx, done, err := q.call(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
 	for try := 0; ; try++ {
 		seq, err := q.sequenceAt(ctx, stream, t)
 		if err != nil || seq > 0 {
@@ -30,12 +38,10 @@ func (q *Queue) SequenceAt(ctx context.Context, stream string, t time.Time) (uin
 
 // sequenceAt gives 0 when what is there has changed meanwhile.
 func (q *Queue) sequenceAt(ctx context.Context, stream string, t time.Time) (uint64, error) {
-	s, done, ctx, err := q.stream(ctx, stream)
+	state, err := q.leaderState(ctx, stream)
 	if err != nil {
 		return 0, err
 	}
-	defer done()
-	state := s.CachedInfo().State
 	if state.Msgs == 0 || state.LastTime.Before(t) {
 		return state.LastSeq + 1, nil
 	}
@@ -47,16 +53,24 @@ func (q *Queue) sequenceAt(ctx context.Context, stream string, t time.Time) (uin
 	case !errors.Is(err, queue.ErrNotFound):
 		return 0, err
 	}
-	// What there was is removed. Nothing was stored at t or later, if nothing was
-	// stored at all since the question.
-	info, err := s.Info(ctx)
-	if err != nil {
-		return 0, apiError("stream "+stream, err)
+	// What there was is removed. Nothing is there from t on, if nothing was stored
+	// since the question.
+	now, err := q.leaderState(ctx, stream)
+	if err != nil || now.LastSeq != state.LastSeq {
+		return 0, err
 	}
-	if info.State.LastSeq == state.LastSeq {
-		return state.LastSeq + 1, nil
+	return state.LastSeq + 1, nil
+}
+
+// leaderState is the state of a stream, patiently.
+func (q *Queue) leaderState(ctx context.Context, stream string) (jetstream.StreamState, error) {
+	var answer struct {
+		State jetstream.StreamState `json:"state"`
 	}
-	return 0, nil
+	if err := q.ask(ctx, "$JS.API.STREAM.INFO."+stream, nil, &answer); err != nil {
+		return jetstream.StreamState{}, apiError("stream "+stream, err)
+	}
+	return answer.State, nil
 }
 
 // RemoveConsumer implements queue.Provisioner.
@@ -88,12 +102,13 @@ func (q *Queue) RemoveMessage(ctx context.Context, stream string, seq uint64) er
 	} else if seq == 0 || seq < info.State.FirstSeq || seq > info.State.LastSeq {
 		return fmt.Errorf("queue: %s: %w", what, queue.ErrNotFound)
 	}
-	err = s.DeleteMsg(ctx, seq)
-	switch {
-	case err == nil:
+	if err = s.DeleteMsg(ctx, seq); err == nil {
 		return nil
-	case apiCode(err) == codeDeleteFailed || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful):
-		if _, _, gone := q.getFromLeader(ctx, stream, what, seq); errors.Is(gone, queue.ErrNotFound) {
+	}
+	// Of a message that is gone some servers only say that it failed, and the
+	// library does not pass the code on.
+	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) || apiCode(err) != 0 {
+		if _, gone := q.askLeader(ctx, stream, what, map[string]any{"seq": seq, "no_hdr": true}); errors.Is(gone, queue.ErrNotFound) {
 			return gone
 		}
 		return fmt.Errorf("queue: %s: %w", what, err)

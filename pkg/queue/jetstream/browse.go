@@ -104,7 +104,7 @@ func (b *browser) open(ctx context.Context) error {
 	if err != nil {
 		return apiError("browsing stream "+b.stream, err)
 	}
-	l, err := b.q.consumeLink(ctx, b.o.MaxBytes)
+	l, err := b.q.consumeLink(ctx, toBrowse, b.o.MaxBytes)
 	if err != nil {
 		b.abandon(name)
 		return err

@@ -14,20 +14,18 @@ import (
 // Error codes of the JetStream API that the client library does not name
 // (nats-server 2.15.2, server/errors.json).
 const (
-	codeAccountLimit   = 10002 // resource limits exceeded for account
-	codeNoPeers        = 10005 // no suitable peers for placement: insufficient storage
-	codeInsufficient   = 10023 // insufficient resources: the server's store is full
-	codeStorage        = 10047 // insufficient storage resources available
-	codeTooLarge       = jetstream.JSErrCodeStreamMessageExceedsMaximum
-	codeStreamNotFound = jetstream.JSErrCodeStreamNotFound
-	codeDeleteFailed   = 10057
-	codeStreamMismatch = 10060 // expected stream does not match
-	codeWrongLast      = jetstream.JSErrCodeStreamWrongLastSequence
-	codeStoreFailed    = 10077 // a limit of the stream, or the store is closing
-	codeHeaderTooLarge = 10097
-	codeStreamMaxBytes = 10122 // above the account's limit for one stream
-	// The same, while another change is on its way to the replicas.
-	codeWrongLastNow    = jetstream.JSErrCodeStreamWrongLastSequenceConstant
+	codeAccountLimit    = 10002 // resource limits exceeded for account
+	codeNoPeers         = 10005 // no suitable peers for placement: insufficient storage
+	codeInsufficient    = 10023 // insufficient resources: the server's store is full
+	codeStorage         = 10047 // insufficient storage resources available
+	codeTooLarge        = jetstream.JSErrCodeStreamMessageExceedsMaximum
+	codeStreamNotFound  = jetstream.JSErrCodeStreamNotFound
+	codeDeleteFailed    = 10057
+	codeStreamMismatch  = 10060 // expected stream does not match
+	codeWrongLast       = jetstream.JSErrCodeStreamWrongLastSequence
+	codeStoreFailed     = 10077 // a limit of the stream, or the store is closing
+	codeHeaderTooLarge  = 10097
+	codeStreamMaxBytes  = 10122 // above the account's limit for one stream
 	codeMessageNotFound = jetstream.JSErrCodeMessageNotFound
 )
 
@@ -84,4 +82,10 @@ func apiCode(err error) jetstream.ErrorCode {
 		return api.APIError().ErrorCode
 	}
 	return 0
+}
+
+// isUnavailable is the answer of a server that cannot tell now, without a leader.
+func isUnavailable(err error) bool {
+	var api jetstream.JetStreamError
+	return errors.As(err, &api) && api.APIError() != nil && api.APIError().Code == 503
 }

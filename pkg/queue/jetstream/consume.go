@@ -18,10 +18,20 @@ const (
 
 // consumeLink is a connection shared by readers whose pulls together stay below
 // linkBytes. It lives until Queue.Close, because deliveries settle over it.
+// Browsers have others than consumers, so that neither waits behind the other's
+// bytes.
 type consumeLink struct {
 	*link
+	use     use
 	pledged int // bytes of its open readers, under Queue.mu
 }
+
+type use string
+
+const (
+	toConsume use = "consume"
+	toBrowse  use = "browse"
+)
 
 // Consume implements queue.Queue.
 func (q *Queue) Consume(ctx context.Context, stream, consumer string, o queue.ConsumeOptions) (queue.Consumer, error) {
@@ -39,7 +49,7 @@ func (q *Queue) Consume(ctx context.Context, stream, consumer string, o queue.Co
 	if err != nil {
 		return nil, err
 	}
-	l, err := q.consumeLink(ctx, o.MaxBytes)
+	l, err := q.consumeLink(ctx, toConsume, o.MaxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -58,10 +68,10 @@ func (q *Queue) Consume(ctx context.Context, stream, consumer string, o queue.Co
 }
 
 // consumeLink gives a connection with room for a reader of so many bytes.
-func (q *Queue) consumeLink(ctx context.Context, bytes int) (*consumeLink, error) {
+func (q *Queue) consumeLink(ctx context.Context, use use, bytes int) (*consumeLink, error) {
 	q.mu.Lock()
 	for _, l := range q.consume {
-		if l.pledged == 0 || l.pledged+bytes <= linkBytes {
+		if l.use == use && (l.pledged == 0 || l.pledged+bytes <= linkBytes) {
 			l.pledged += bytes
 			q.mu.Unlock()
 			return l, nil
@@ -75,11 +85,11 @@ func (q *Queue) consumeLink(ctx context.Context, bytes int) (*consumeLink, error
 		return nil, err
 	}
 	defer done()
-	nl, err := dial(ctx, q.cfg, linkKind{name: fmt.Sprintf("consume-%d", n)})
+	nl, err := dial(ctx, q.cfg, linkKind{name: fmt.Sprintf("%s-%d", use, n)})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
 	}
-	l := &consumeLink{link: nl, pledged: bytes}
+	l := &consumeLink{link: nl, use: use, pledged: bytes}
 	q.mu.Lock()
 	closed := q.ctx.Err() != nil
 	if !closed {

@@ -84,41 +84,48 @@ func (q *Queue) askLeader(ctx context.Context, stream, what string, request map[
 	if err != nil {
 		return stored{}, fmt.Errorf("queue: %s: %w", what, err)
 	}
-	resp, err := q.ask(ctx, "$JS.API.STREAM.MSG.GET."+stream, req)
-	if err != nil {
-		return stored{}, apiError(what, err)
-	}
 	var answer struct {
-		Error   *jetstream.APIError `json:"error"`
-		Message stored              `json:"message"`
+		Message stored `json:"message"`
 	}
-	if err := json.Unmarshal(resp.Data, &answer); err != nil {
-		return stored{}, fmt.Errorf("queue: %s: %w", what, err)
+	err = q.ask(ctx, "$JS.API.STREAM.MSG.GET."+stream, req, &answer)
+	switch {
+	case err == nil:
+		return answer.Message, nil
+	case apiCode(err) == codeMessageNotFound:
+		return stored{}, fmt.Errorf("queue: %s: %w", what, queue.ErrNotFound)
 	}
-	if answer.Error != nil {
-		if answer.Error.ErrorCode == codeMessageNotFound {
-			return stored{}, fmt.Errorf("queue: %s: %w", what, queue.ErrNotFound)
-		}
-		return stored{}, apiError(what, answer.Error)
-	}
-	return answer.Message, nil
+	return stored{}, apiError(what, err)
 }
 
-// ask repeats a request that changes nothing until it is answered.
-func (q *Queue) ask(ctx context.Context, subject string, req []byte) (*nats.Msg, error) {
+// ask repeats a request that changes nothing until it is answered: while a
+// leader is elected nobody answers, or one who cannot say.
+func (q *Queue) ask(ctx context.Context, subject string, req []byte, answer any) error {
 	for try := 1; ; try++ {
-		resp, err := q.askOnce(ctx, subject, req)
-		if err == nil || !q.pause(ctx, q.control, try) {
-			return resp, err
+		err := q.askOnce(ctx, subject, req, answer)
+		if err == nil || apiCode(err) != 0 && !isUnavailable(err) || !q.pause(ctx, q.control, try) {
+			return err
 		}
 	}
 }
 
-func (q *Queue) askOnce(ctx context.Context, subject string, req []byte) (*nats.Msg, error) {
+func (q *Queue) askOnce(ctx context.Context, subject string, req []byte, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, min(time.Second, q.cfg.PublishTimeout))
 	defer cancel()
 	defer context.AfterFunc(q.control.alive(), cancel)()
-	return q.control.nc.RequestWithContext(ctx, subject, req)
+	resp, err := q.control.nc.RequestWithContext(ctx, subject, req)
+	if err != nil {
+		return err
+	}
+	var failed struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(resp.Data, &failed); err != nil {
+		return fmt.Errorf("answer to %s: %w", subject, err)
+	}
+	if failed.Error != nil {
+		return failed.Error
+	}
+	return json.Unmarshal(resp.Data, answer)
 }
 
 // message leaves out the headers that the server and Publish added.

@@ -100,9 +100,12 @@ func (q *Queue) multi(ctx context.Context, found map[string]lastValue, subjects 
 		return fmt.Errorf("queue: values: %w", err)
 	}
 	for try := 1; ; try++ {
-		err := q.multiOnce(ctx, found, req)
+		some, err := q.multiOnce(ctx, req)
 		switch {
-		case err == nil, errors.Is(err, errPartly):
+		case err == nil:
+			maps.Copy(found, some)
+			return nil
+		case errors.Is(err, errPartly):
 			return err
 		case errors.Is(err, nats.ErrNoResponders):
 			if err = q.explainNoResponders(ctx, valueStream); errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -118,46 +121,43 @@ func (q *Queue) multi(ctx context.Context, found map[string]lastValue, subjects 
 	}
 }
 
-func (q *Queue) multiOnce(ctx context.Context, found map[string]lastValue, req []byte) error {
+func (q *Queue) multiOnce(ctx context.Context, req []byte) (map[string]lastValue, error) {
 	ctx, cancel := context.WithTimeout(ctx, q.cfg.PublishTimeout)
 	defer cancel()
 	defer context.AfterFunc(q.control.alive(), cancel)()
 	nc := q.control.nc
 	sub, err := nc.SubscribeSync(nc.NewInbox())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = sub.Unsubscribe() }()             // fails only if the connection is closed
 	if err := sub.SetPendingLimits(-1, -1); err != nil { // the bound is listBytes
-		return err
+		return nil, err
 	}
 	if err := nc.PublishRequest("$JS.API.DIRECT.GET."+valueStream, sub.Subject, req); err != nil {
-		return err
+		return nil, err
 	}
+	found := map[string]lastValue{}
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		switch status := m.Header.Get("Status"); {
-		case status == "":
-		case status == "204": // the end
-			if left := m.Header.Get("Nats-Num-Pending"); left != "0" {
-				return errPartly
-			}
-			return nil
-		case status == "404" && strings.EqualFold(m.Header.Get("Description"), "No Results"):
-			return nil
-		case status == "413":
-			return errPartly
+		status, text := m.Header.Get("Status"), m.Header.Get("Description")
+		switch {
+		case status == "204" && m.Header.Get("Nats-Num-Pending") == "0", // the end
+			status == "404" && strings.EqualFold(text, "no results"):
+			return found, nil
+		case status == "204", status == "413":
+			return nil, errPartly
 		case status == "503":
-			return nats.ErrNoResponders
-		default: // a value was changed while it was read, by older servers
-			return fmt.Errorf("server answers %s %s", status, m.Header.Get("Description"))
+			return nil, nats.ErrNoResponders
+		case status != "": // older servers: a value was changed while it was read
+			return nil, fmt.Errorf("the server answers %s %s", status, text)
 		}
 		seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
 		if err != nil {
-			return fmt.Errorf("revision of a value: %w", err)
+			return nil, fmt.Errorf("revision of a value: %w", err)
 		}
 		v := valueOf(m.Header.Get(jetstream.SubjectHeader), seq, m.Header, m.Data)
 		found[v.Key] = v

@@ -111,6 +111,7 @@ func restartUnder(t *testing.T, s *embedded.Server, q *Queue) {
 			}
 		})
 	}
+	browsed := browseUntil(t, ctx, &wg, q, stream, "last")
 	all := make(chan struct{})
 	wg.Go(func() {
 		for {
@@ -171,6 +172,7 @@ func restartUnder(t *testing.T, s *embedded.Server, q *Queue) {
 		}
 		ids[m.ID] = seq
 	}
+	wantAll(t, browsed, ids)
 	for id, seq := range confirmed {
 		if ids[id] != seq {
 			t.Errorf("%s was confirmed at %d, and is at %d", id, seq, ids[id])

@@ -16,7 +16,8 @@ import (
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
 
-// The bucket of values, made by the first Save. It is another than that of the
+// The bucket of values, made by the first Save, or brought to what is needed of
+// it. It is another than that of the
 // leases: values may fill theirs, and nothing may keep a holder from renewing.
 // It has the form of a NATS key-value bucket; a key's parts are the parts of the
 // subject, so that `nats kv get PENSTOCK_VALUES a.b` shows the value a/b.
@@ -205,10 +206,7 @@ func (q *Queue) write(ctx context.Context, key string, data []byte, h nats.Heade
 			}
 			expect(have.Revision) // of the marker, or 0
 			continue
-		case code == codeWrongLastNow:
-		case code != 0:
-			return 0, fmt.Errorf("queue: value %s: %w", key, err)
-		default:
+		case code == 0:
 			unsure = true
 		}
 		if !q.pause(ctx, l, try) {
@@ -235,11 +233,18 @@ func (q *Queue) makeValues(ctx context.Context) error {
 	if made {
 		return nil
 	}
-	_, err := q.js.Stream(ctx, valueStream)
+	want := q.valueConfig()
+	s, err := q.js.Stream(ctx, valueStream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = q.js.CreateStream(ctx, q.valueConfig())
+		s, err = q.js.CreateStream(ctx, want)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another was quicker, with other settings
-			err = nil
+			s, err = q.js.Stream(ctx, valueStream)
+		}
+	}
+	if err == nil {
+		if next := s.CachedInfo().Config; !next.AllowDirect || !next.AllowMsgTTL || next.Replicas < want.Replicas {
+			next.AllowDirect, next.AllowMsgTTL, next.Replicas = true, true, max(next.Replicas, want.Replicas)
+			_, err = q.js.UpdateStream(ctx, next)
 		}
 	}
 	if err != nil {

@@ -193,7 +193,7 @@ func apiError(what string, err error) error {
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrMsgNotFound):
 		return fmt.Errorf("queue: %s: %w: %w", what, queue.ErrNotFound, err)
-	case apiCode(err) != 0:
+	case apiCode(err) != 0 && !isUnavailable(err):
 		return fmt.Errorf("queue: %s: %w", what, err)
 	}
 	return fmt.Errorf("queue: %s: %w: %w", what, queue.ErrUnavailable, err)

@@ -145,7 +145,7 @@ func TestOpenFails(t *testing.T) {
 func TestReaderCannotStart(t *testing.T) {
 	q := openQueue(t, Config{Conn: serve(t, embedded.Config{}), Durability: Process})
 	ensure(t, q, "START_0", 1<<20, "c")
-	l, err := q.consumeLink(t.Context(), 1)
+	l, err := q.consumeLink(t.Context(), toConsume, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
