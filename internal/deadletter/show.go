@@ -41,7 +41,6 @@ type Shown struct {
 	BodyShort bool              `json:"body_short,omitempty"` // the body is longer
 }
 
-
 // Show reads one letter, with its payload as OTLP JSON when that is asked for.
 // queue.ErrNotFound when it is not there, or no more. Whatever lies in the queue
 // is shown as far as it goes, in bounded memory: of a payload of more than 4 MiB
