@@ -49,14 +49,12 @@ type known struct {
 	at       time.Time
 }
 
-// subjectOf maps / to the subject's own separator, and '.' to what no key has.
-func subjectOf(key string) string {
-	return valueSubject + strings.NewReplacer("/", ".", ".", "=").Replace(key)
-}
+// toSubject maps / to the subject's own separator, and '.' to what no key has.
+var toSubject, toKey = strings.NewReplacer("/", ".", ".", "="), strings.NewReplacer(".", "/", "=", ".")
 
-func keyOf(subject string) string {
-	return strings.NewReplacer(".", "/", "=", ".").Replace(strings.TrimPrefix(subject, valueSubject))
-}
+func subjectOf(key string) string { return valueSubject + toSubject.Replace(key) }
+
+func keyOf(subject string) string { return toKey.Replace(strings.TrimPrefix(subject, valueSubject)) }
 
 // lastValue is the last entry of a key, which may be a marker.
 type lastValue struct {
@@ -149,10 +147,32 @@ func (q *Queue) Remove(ctx context.Context, key string, revision uint64) error {
 			return conflict(key, v.Revision, revision)
 		}
 		marker := nats.Header{operationHeader: {removed}, jetstream.MsgTTLHeader: {markerTTL.String()}}
-		if _, err = q.write(ctx, key, nil, marker, v.Revision); err == nil || !errors.Is(err, queue.ErrConflict) {
+		_, err = q.write(ctx, key, nil, marker, v.Revision)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, queue.ErrFull): // there is no room to say that there may be room
+			if err := q.purgeValue(ctx, key, v.Revision); err != nil {
+				return err
+			}
+		case !errors.Is(err, queue.ErrConflict):
 			return err
 		}
+		// Look again what is there now.
 	}
+}
+
+// purgeValue removes a value and leaves no marker, if it is at the revision.
+func (q *Queue) purgeValue(ctx context.Context, key string, revision uint64) error {
+	s, err := q.js.Stream(ctx, valueStream)
+	if err == nil {
+		err = s.Purge(ctx, jetstream.WithPurgeSubject(subjectOf(key)), jetstream.WithPurgeSequence(revision+1))
+	}
+	if err != nil {
+		return apiError("value "+key, err)
+	}
+	q.note(key, revision+1)
+	return nil
 }
 
 func conflict(key string, have, want uint64) error {
