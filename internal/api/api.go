@@ -108,6 +108,8 @@ func (a *API) register(to adapter) {
 	a.registerJobs()
 	a.registerLetters()
 	a.registerReplay()
+	a.registerTap()
+	a.registerDestinations()
 }
 
 // schemaName is that of a type in the document: with its package, for two may

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/deadletter"
 	"github.com/penstock-otel/penstock/internal/fleet"
@@ -15,10 +17,15 @@ type Backend struct {
 	Plan  topology.Plan
 	Fleet *fleet.Eye
 	Jobs  *job.Store
-	// Recorder keeps what is purged, for the ledger.
-	Recorder deadletter.Recorder
+	// Recorder tells the ledger what operators do.
+	Recorder Recorder
 	// ReplayRate is that of jobs which name none, in bytes a second.
 	ReplayRate config.ByteSize
 }
 
-const maxTaps = 8
+// Recorder is what the ledger is told before it is done; package ledger has it.
+type Recorder interface {
+	deadletter.Recorder
+	// Drop records that an operator, by, gives a destination up.
+	Drop(ctx context.Context, destination, by string) error
+}

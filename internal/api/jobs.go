@@ -22,7 +22,8 @@ type JobView struct {
 	Why   string  `json:"why,omitempty" doc:"Why it does not move."`
 }
 
-func viewJob(j job.Job) JobView {
+// View makes a JobView.
+func View(j job.Job) JobView {
 	return JobView{Job: j, Ratio: j.Progress.Ratio(), Why: j.Why(time.Now())}
 }
 
@@ -76,7 +77,7 @@ func (a *API) listJobs(ctx context.Context, kind string, phases []job.Phase) (*a
 	}
 	for _, j := range list {
 		if len(phases) == 0 || slices.Contains(phases, j.Phase) {
-			out.Jobs = append(out.Jobs, viewJob(j))
+			out.Jobs = append(out.Jobs, View(j))
 		}
 	}
 	return &answer[Jobs]{out}, nil
@@ -94,7 +95,7 @@ func (a *API) getJob(ctx context.Context, kind, id string) (*answer[JobView], er
 	if err != nil {
 		return nil, jobProblem(err)
 	}
-	return &answer[JobView]{viewJob(j)}, nil
+	return &answer[JobView]{View(j)}, nil
 }
 
 func (a *API) wish(ctx context.Context, kind, verb, id string, w job.Wish) (*answer[JobView], error) {
@@ -110,7 +111,7 @@ func (a *API) wish(ctx context.Context, kind, verb, id string, w job.Wish) (*ans
 	if err != nil {
 		return nil, jobProblem(err)
 	}
-	return &answer[JobView]{viewJob(j)}, nil
+	return &answer[JobView]{View(j)}, nil
 }
 
 func jobProblem(err error) error {

@@ -86,7 +86,7 @@ func (a *API) started(ctx context.Context, b *Backend, action, destination strin
 	if err != nil {
 		return nil, jobProblem(err)
 	}
-	v := viewJob(j)
+	v := View(j)
 	if v.Why == "" {
 		v.Why = b.unknown(ctx, destination)
 	}

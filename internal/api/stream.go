@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -48,14 +47,13 @@ func open(ctx huma.Context) (*stream, error) {
 	return s, s.flush()
 }
 
-// send writes a value; an error is a client that is gone or does not read.
-func (s *stream) send(event string, v any) error {
+// send writes a line of JSON; an error is a client that is gone or does not read.
+func (s *stream) send(event string, line []byte) error {
 	if s.events {
 		s.buf.WriteString("event: " + event + "\ndata: ")
 	}
-	if err := json.NewEncoder(&s.buf).Encode(v); err != nil { // ends with the line
-		return err
-	}
+	s.buf.Write(line)
+	s.buf.WriteByte('\n')
 	if s.events {
 		s.buf.WriteByte('\n')
 	}

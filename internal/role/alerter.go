@@ -8,9 +8,11 @@ func Alerter(ctx context.Context, p Process) error {
 	p.drains = true
 	p.Server = nil
 	return run(ctx, "alerter", p, func(ctx context.Context, b *base) error {
-		if _, _, err := b.openQueue(ctx); err != nil {
+		q, plan, err := b.openQueue(ctx)
+		if err != nil {
 			return err
 		}
+		b.serveQueue(ctx, q, plan, false)
 		b.log.Warn("no alerting rules are configured: this alerter evaluates nothing")
 		b.status("alerter", func(context.Context) any { return map[string]any{"rules": 0} })
 		return nil

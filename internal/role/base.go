@@ -16,6 +16,8 @@ import (
 	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/broker"
 	"github.com/penstock-otel/penstock/internal/config"
+	"github.com/penstock-otel/penstock/internal/fleet"
+	"github.com/penstock-otel/penstock/internal/job"
 	"github.com/penstock-otel/penstock/internal/queuewatch"
 	"github.com/penstock-otel/penstock/internal/settings"
 	"github.com/penstock-otel/penstock/internal/topology"
@@ -52,6 +54,8 @@ type base struct {
 	api   *api.API
 	// server is the embedded queue, nil when it is elsewhere.
 	server broker.Server
+	// presence is what the others see of this process.
+	presence *presence
 }
 
 // run is the life of a process: health first, then the role's start, then the
@@ -150,6 +154,19 @@ func (b *base) openQueue(ctx context.Context) (queue.Queue, topology.Plan, error
 	b.app.OnStop("close the queue", 10*time.Second, func(context.Context) error { return q.Close() })
 	b.readiness("queue", q.Ready)
 	return q, b.s.Plan(c.Budget(b.server)), nil
+}
+
+// serveQueue answers for the queue, and tells the others of this process. It is
+// called before the parts that count are started.
+func (b *base) serveQueue(ctx context.Context, q queue.Queue, plan topology.Plan, takes bool) {
+	if b.api != nil {
+		b.api.Attach(&api.Backend{Queue: q, Plan: plan, Fleet: fleet.NewEye(q), Jobs: job.NewStore(q), ReplayRate: b.s.Replay.Rate})
+		b.app.OnStop("end taps, and answer for the queue no more", 5*time.Second, func(context.Context) error {
+			b.api.Detach()
+			return nil
+		})
+	}
+	b.presence = b.present(ctx, q, takes)
 }
 
 // makeStreams makes what the plan wants and is not there.

@@ -24,6 +24,7 @@ func Gateway(ctx context.Context, p Process) error {
 		if err := b.makeStreams(ctx, q, plan); err != nil {
 			return err
 		}
+		b.serveQueue(ctx, q, plan, true)
 		w := b.watch(q, plan)
 		b.janitor(ctx, q, plan)
 		_, err = b.gateway(ctx, q, plan, w)

@@ -13,8 +13,10 @@ import (
 	"github.com/penstock-otel/penstock/internal/gateway/committer"
 	"github.com/penstock-otel/penstock/internal/gateway/receiver"
 	"github.com/penstock-otel/penstock/internal/janitor"
+	"github.com/penstock-otel/penstock/internal/job"
 	"github.com/penstock-otel/penstock/internal/pressure"
 	"github.com/penstock-otel/penstock/internal/queuewatch"
+	"github.com/penstock-otel/penstock/internal/replay"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
 )
@@ -28,6 +30,8 @@ func MetricsReference(w io.Writer) error {
 	worker.NewMetrics(&d)
 	janitor.NewMetrics(&d)
 	pressure.NewMetrics(&d)
+	job.NewMetrics(&d)
+	replay.NewMetrics(&d)
 	d.MustRegister(worker.NewPoolCollector(nil), newDisk(""), gateway.InFlightBytes(nil))
 	queuewatch.New(nil, topology.Plan{}, &d)
 	sort.Strings(d.rows)

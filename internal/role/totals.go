@@ -1,11 +1,7 @@
 package role
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 
 	"github.com/penstock-otel/penstock/internal/otlp"
 )
@@ -20,31 +16,17 @@ type Totals struct {
 	DeadLettered float64 `json:"dead_lettered_items"`
 }
 
-// ReadTotals sums the metrics of a process, so that what is shown and what is
-// scraped are the same numbers.
+// ReadTotals sums the metrics of a process.
 func ReadTotals(g prometheus.Gatherer) ([]Totals, error) {
-	families, err := g.Gather()
+	all, err := readSums(g)
 	if err != nil {
-		return nil, fmt.Errorf("gather metrics: %w", err)
-	}
-	sums := make(map[string]float64)
-	for _, f := range families {
-		if strings.HasPrefix(f.GetName(), "penstock_receiver_") || strings.HasPrefix(f.GetName(), "penstock_exporter_") {
-			sums[f.GetName()] = sum(f)
-		}
+		return nil, err
 	}
 	out := make([]Totals, 0, otlp.NumSignals)
 	for _, s := range otlp.Signals {
-		of := func(stem string) float64 { return sums["penstock_"+stem+"_"+s.Items()+"_total"] }
+		of := func(stem string) float64 { return all.of("penstock_" + stem + "_" + s.Items() + "_total") }
 		out = append(out, Totals{Signal: s.String(), Accepted: of("receiver_accepted"), Refused: of("receiver_refused"),
 			Exported: of("exporter_sent"), Rejected: of("exporter_rejected"), DeadLettered: of("exporter_dead_lettered")})
 	}
 	return out, nil
-}
-
-func sum(f *dto.MetricFamily) (total float64) {
-	for _, m := range f.GetMetric() {
-		total += m.GetCounter().GetValue()
-	}
-	return total
 }

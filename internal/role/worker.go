@@ -26,6 +26,7 @@ func Worker(ctx context.Context, p Process) error {
 		if err := b.attach(ctx, q, plan); err != nil {
 			return err
 		}
+		b.serveQueue(ctx, q, plan, false)
 		b.watch(q, plan)
 		return b.worker(q, plan)
 	})
@@ -66,6 +67,7 @@ func (b *base) worker(q queue.Queue, plan topology.Plan) error {
 	}
 	w.Start()
 	b.app.OnStop("stop pulling, finish exports", time.Duration(b.s.Worker.DrainTimeout), w.Stop)
+	b.jobs(q, destinations, exporters, nil, b.presence.id)
 	for _, d := range destinations {
 		b.log.Info("draining to", "destination", d.Name, "protocol", d.Protocol, "endpoints", d.Endpoints, "compression", d.Compression)
 	}

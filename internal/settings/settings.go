@@ -31,6 +31,7 @@ type Settings struct {
 	Worker       worker.Config        `yaml:"worker"`
 	Destinations []worker.Destination `yaml:"destinations" help:"Where telemetry goes; each drains at its own pace. Empty: one debug destination that prints a summary."`
 	Retention    janitor.Config       `yaml:"retention"`
+	Replay       Replay               `yaml:"replay"`
 	Admin        admin.Config         `yaml:"admin"`
 	Log          app.LogConfig        `yaml:"log"`
 	Stop         Stop                 `yaml:"stop"`
@@ -46,7 +47,7 @@ type Stop struct {
 func Default() Settings {
 	return Settings{
 		Queue: broker.DefaultConfig(), Gateway: gateway.DefaultConfig(), Worker: worker.DefaultConfig(),
-		Retention: janitor.DefaultConfig(), Admin: admin.DefaultConfig(), Log: app.DefaultLogConfig(),
+		Retention: janitor.DefaultConfig(), Replay: DefaultReplay(), Admin: admin.DefaultConfig(), Log: app.DefaultLogConfig(),
 		Stop: Stop{Timeout: config.Duration(50 * time.Second)},
 	}
 }
