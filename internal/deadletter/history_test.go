@@ -179,7 +179,7 @@ func TestRandomHistories(t *testing.T) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		h := &history{T: t, q: q, r: rand.New(rand.NewPCG(seed, 0))}
-		for range 80 {
+		for range 50 {
 			switch h.r.IntN(12) {
 			case 0, 1, 2:
 				h.list()

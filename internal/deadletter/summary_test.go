@@ -76,7 +76,7 @@ func TestSummaryIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const n = 20_010
+	const n = 20_010 // more tenants than are told apart
 	for i := range n {
 		h := map[string]string{"Penstock-Dead-Reason": "r", "Penstock-Tenant": fmt.Sprint(i), "Penstock-Items": "9223372036854775807"}
 		if i > 15_000 {
