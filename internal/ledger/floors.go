@@ -1,0 +1,193 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/internal/record"
+	"github.com/penstock-otel/penstock/internal/topology"
+	"github.com/penstock-otel/penstock/pkg/queue"
+)
+
+// drops are the destinations that operators give up.
+func (s *state) drops(ctx context.Context) (map[string]queue.Value, error) {
+	values, err := s.q.List(ctx, keyDrop)
+	if err != nil {
+		return nil, fmt.Errorf("list dropped destinations: %w", err)
+	}
+	drops := map[string]queue.Value{}
+	for _, v := range values {
+		drops[strings.TrimPrefix(v.Key, keyDrop)] = v
+	}
+	return drops, nil
+}
+
+// floors looks at every durable.
+func (s *state) floors(ctx context.Context, drops map[string]queue.Value) error {
+	present := map[string]bool{} // destinations
+	for _, stream := range slices.Sorted(maps.Keys(s.streams)) {
+		st := s.streams[stream]
+		for _, c := range st.Consumers {
+			if !topology.IsDurable(c) {
+				continue
+			}
+			name := strings.TrimPrefix(c, topology.Durable(""))
+			present[name] = true
+			if err := s.floor(ctx, st, name); err != nil {
+				return fmt.Errorf("look at destination %s on stream %s: %w", name, stream, err)
+			}
+		}
+		for name, a := range s.accounts {
+			if r := a.v.Readers[stream]; r != nil && !slices.Contains(st.Consumers, topology.Durable(name)) {
+				r.Missing = true
+				r.pending, r.pendingExact = s.books[stream].v.Total.minus(r.Settled), r.Exact
+				if _, dropped := drops[name]; !dropped {
+					s.alarm("destination %s has no durable on stream %s, and had one: it gets nothing; start a worker that has it, or drop the destination", name, stream)
+				}
+			}
+		}
+	}
+	for _, d := range s.plan.Destinations {
+		for _, signal := range otlp.Signals {
+			for _, stream := range s.plan.Streams(signal) {
+				st, there := s.streams[stream]
+				if d.Takes(signal) && there && !slices.Contains(st.Consumers, topology.Durable(d.Name)) && (s.accounts[d.Name] == nil || s.accounts[d.Name].v.Readers[stream] == nil) {
+					s.alarm("destination %s is configured and has no durable on stream %s: start a worker that has it", d.Name, stream)
+				}
+			}
+		}
+	}
+	for name, mark := range drops {
+		if present[name] {
+			continue // not removed yet
+		}
+		if a := s.accounts[name]; a != nil {
+			for stream := range maps.Clone(a.v.Readers) {
+				a.v.end(stream, s.bookOf(stream))
+			}
+			a.v.Dropped = true
+		}
+		s.done = append(s.done, mark)
+	}
+	return nil
+}
+
+func (s *state) bookOf(stream string) *book {
+	if b := s.books[stream]; b != nil {
+		return &b.v
+	}
+	return nil
+}
+
+// floor looks at one durable.
+func (s *state) floor(ctx context.Context, st queue.StreamState, name string) error {
+	c, err := s.q.ConsumerState(ctx, st.Name, topology.Durable(name))
+	if errors.Is(err, queue.ErrNotFound) {
+		return nil // the next look will tell
+	}
+	if err != nil {
+		return err
+	}
+	b := &s.books[st.Name].v
+	a := s.account(name)
+	r := a.Readers[st.Name]
+	if r == nil {
+		if r, err = s.register(ctx, a, b, st, c); err != nil {
+			return err
+		}
+	}
+	r.Missing = false
+	c.AckFloor = max(c.AckFloor, st.FirstSeq-1) // what is gone is settled
+	switch {
+	case c.AckFloor < r.Floor: // made anew
+		upTo, low, _ := b.upTo(c.AckFloor)
+		r.Again += r.Settled.minus(low).Items
+		r.Floor, r.Settled, r.Exact = c.AckFloor, low, upTo == low
+	case c.AckFloor > r.Floor || !r.Exact:
+		_, low, exact := b.upTo(c.AckFloor)
+		if r.Settled.Items > low.Items { // what was exact before is more than the index knows
+			low = r.Settled
+		}
+		r.Floor, r.Settled, r.Exact = c.AckFloor, low, exact
+	}
+	r.pending, r.pendingExact = s.pending(b, r, c)
+	return nil
+}
+
+// register begins with a durable that was not seen before: it is answerable for
+// what the stream held then, which the janitor keeps until this is done. Of a
+// stream that was there before the ledger, what is settled already is not its
+// concern.
+func (s *state) register(ctx context.Context, a *account, b *book, st queue.StreamState, c queue.ConsumerState) (*reader, error) {
+	base := st.FirstSeq - 1
+	if s.books[st.Name].born() {
+		base = max(base, c.AckFloor)
+	}
+	before, err := s.upToByTenant(ctx, b, base)
+	if err != nil {
+		return nil, err
+	}
+	if a.Dropped { // it is back: what it was given up for stays given up
+		s.settleDropped(a)
+	}
+	r := &reader{Signal: b.Signal, Base: base, Before: before, Floor: base, Settled: before.total(), Exact: true}
+	a.Readers[st.Name] = r
+	return r, nil
+}
+
+// upToByTenant is exact: it reads what is above when the book does not know.
+func (s *state) upToByTenant(ctx context.Context, b *book, seq uint64) (byTenant, error) {
+	sum := maps.Clone(b.Tenants)
+	if seq >= b.Counted {
+		return sum, nil
+	}
+	reader, err := s.q.Browse(ctx, b.Stream, queue.BrowseOptions{From: seq + 1, HeadersOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = reader.Close() }() // nothing depends on it
+	for at := seq; at < b.Counted; {
+		e, err := within(ctx, reader, entryPatience)
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			break // what was counted last is gone
+		}
+		if err != nil {
+			return nil, err
+		}
+		if at = e.Sequence; at <= b.Counted {
+			amount, _ := amount(e.Message.Header)
+			tenant := b.Tenants.known(e.Message.Header[record.HeaderTenant])
+			sum[tenant] = sum[tenant].minus(amount)
+		}
+	}
+	return sum, nil
+}
+
+// pending is what is not settled of what the book has: all that was not delivered,
+// and of what was delivered above the floor as many messages as are not settled.
+// The first of these is known; others among settled ones count as much as the mean.
+func (s *state) pending(b *book, r *reader, c queue.ConsumerState) (Sum, bool) {
+	unsettled := uint64(max(c.AckPending, 0))
+	delivered := max(less(b.Counted, c.Pending), min(c.AckFloor+unsettled, b.Counted))
+	upTo, _, exact := b.upTo(delivered)
+	rest := b.Total.minus(upTo)
+	above := less(delivered, c.AckFloor)
+	held := upTo.minus(r.Settled)
+	switch {
+	case unsettled == 0 || above == 0:
+		return rest, exact
+	case unsettled >= above:
+		return rest.plus(held), exact && r.Exact
+	}
+	first, _, exactFirst := b.upTo(c.AckFloor + 1)
+	one := first.minus(r.Settled)
+	others := held.minus(one)
+	share := float64(unsettled-1) / float64(above-1)
+	part := func(n uint64) uint64 { return uint64(float64(n)*share + 0.5) }
+	return rest.plus(one).plus(Sum{unsettled - 1, part(others.Items), part(others.Bytes)}), exact && exactFirst && r.Exact && unsettled == 1
+}
