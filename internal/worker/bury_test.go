@@ -35,7 +35,7 @@ func TestHopelessMessagesAreDeadLettered(t *testing.T) {
 		reason, code, detail string
 	}{
 		{permanent().(*exporter.Error), deadletter.ReasonRejected, "INVALID_ARGUMENT", "never:  nfit for anything"},
-		{&exporter.Error{Kind: exporter.TooLarge, Code: "RESOURCE_EXHAUSTED", Err: errors.New("larger than max")}, deadletter.ReasonTooLarge, "RESOURCE_EXHAUSTED", "larger than max"},
+		{&exporter.Error{Kind: exporter.TooLarge, Code: "HTTP 413", Err: errors.New("larger than max")}, deadletter.ReasonTooLarge, "HTTP 413", "larger than max"},
 		{&exporter.Error{Kind: exporter.Permanent}, deadletter.ReasonRejected, "", ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -63,6 +63,7 @@ func TestHopelessMessagesAreDeadLettered(t *testing.T) {
 				deadletter.HeaderStream: "PENSTOCK_METRICS_0", deadletter.HeaderSequence: "1", deadletter.HeaderID: "01MESSAGE",
 				deadletter.HeaderStoredAt: stored.UTC().Format(time.RFC3339Nano),
 				deadletter.HeaderDiedAt:   dead[0].Header[deadletter.HeaderDiedAt],
+				deadletter.HeaderFirstAt:  stored.UTC().Format(time.RFC3339Nano), // no time has passed
 			})
 			if c.code != "" {
 				want[deadletter.HeaderCode], want[deadletter.HeaderDetail] = c.code, c.detail

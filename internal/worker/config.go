@@ -19,7 +19,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		PullMaxBytes: 16 << 20, DrainTimeout: config.Duration(20 * time.Second),
-		AckWait: config.Duration(30 * time.Second), MaxAckPending: 512,
+		AckWait: config.Duration(30 * time.Second), MaxAckPending: 4096,
 	}
 }
 

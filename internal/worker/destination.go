@@ -34,18 +34,36 @@ type Destination struct {
 	Compression      string             `yaml:"compression" help:"On the wire. Stored groups of the same codec are shipped as they are." enum:"none,gzip,zstd,snappy"`
 	CompressionLevel int                `yaml:"compression_level" help:"Level of the codec. 0: its default."`
 	Timeout          config.Duration    `yaml:"timeout" help:"Of one export."`
-	MaxRequestBytes  config.ByteSize    `yaml:"max_request_bytes" help:"Exports larger than this before compression are not sent."`
+	MaxRequestBytes  config.ByteSize    `yaml:"max_request_bytes" help:"Largest export before compression. A larger group is split."`
+	MergeMessages    int                `yaml:"merge_messages" help:"Small messages that wait already and go out as one export, at most. 1: none."`
 	MaxInFlight      int                `yaml:"max_in_flight" help:"Exports at a time."`
 	MaxInFlightBytes config.ByteSize    `yaml:"max_in_flight_bytes" help:"Bytes of groups being exported, before compression."`
 	Signals          []string           `yaml:"signals" help:"traces, metrics, logs. Empty: all."`
+	OnRefusal        string             `yaml:"on_refusal" help:"When the destination refuses whatever is sent (wrong credentials, no such service): hold keeps the data in the queue until it is put right, dead_letter moves it to the dead letters." enum:"hold,dead_letter"`
 	Retry            Retry              `yaml:"retry"`
+	Breaker          Breaker            `yaml:"breaker"`
 	Pool             Pool               `yaml:"pool"`
 }
 
-// Retry is the back-off of retryable failures, which goes on for ever.
+// Policies of OnRefusal.
+const (
+	Hold       = "hold"
+	DeadLetter = "dead_letter"
+)
+
+// Retry is the back-off of retryable failures.
 type Retry struct {
-	Initial config.Duration `yaml:"initial" help:"First wait."`
-	Max     config.Duration `yaml:"max" help:"Longest wait; up to ten times this for a message that keeps failing while the destination takes others."`
+	Initial    config.Duration `yaml:"initial" help:"First wait."`
+	Max        config.Duration `yaml:"max" help:"Longest wait; up to ten times this for a message that keeps failing while the destination takes others."`
+	MaxElapsed config.Duration `yaml:"max_elapsed" help:"A message that still fails so long after its first failure that this worker knows of moves to the dead letters. 0s: it is tried for ever."`
+}
+
+// Breaker stops exports to a destination that takes nothing, but for one at a
+// time that probes it.
+type Breaker struct {
+	Failures int             `yaml:"failures" help:"Failures in a row that open the breaker. 0: there is none."`
+	Initial  config.Duration `yaml:"initial" help:"First wait until an export probes the destination; it doubles with each probe that fails."`
+	Max      config.Duration `yaml:"max" help:"Longest wait between probes."`
 }
 
 // Pool is the connection pool of a grpc destination.
@@ -93,6 +111,8 @@ func (d Destination) Validate() error {
 	errs.add(d.MaxInFlight < 1, "max_in_flight", "is %d: want at least 1", d.MaxInFlight)
 	errs.add(d.MaxInFlightBytes < config.MiB, "max_in_flight_bytes", "is %s: want at least 1MiB", d.MaxInFlightBytes)
 	errs.add(d.MaxRequestBytes < config.KiB, "max_request_bytes", "is %s: want at least 1KiB", d.MaxRequestBytes)
+	errs.add(d.MergeMessages < 1 || d.MergeMessages > maxMerge, "merge_messages", "is %d: want 1 to %d", d.MergeMessages, maxMerge)
+	errs.add(d.OnRefusal != Hold && d.OnRefusal != DeadLetter, "on_refusal", "is %q: want hold or dead_letter", d.OnRefusal)
 	return errors.Join(errs...)
 }
 
@@ -137,6 +157,16 @@ func (r Retry) Validate() error {
 	var errs problems
 	errs.add(r.Initial <= 0, "initial", "is %s: want more than 0s", r.Initial)
 	errs.add(r.Max < r.Initial, "max", "is %s: want at least initial, which is %s", r.Max, r.Initial)
+	errs.add(r.MaxElapsed < 0, "max_elapsed", "is %s: want 0s for ever, or more", r.MaxElapsed)
+	return errors.Join(errs...)
+}
+
+// Validate answers in the user's keys.
+func (b Breaker) Validate() error {
+	var errs problems
+	errs.add(b.Failures < 0, "failures", "is %d: want 0 for no breaker, or more", b.Failures)
+	errs.add(b.Initial <= 0, "initial", "is %s: want more than 0s", b.Initial)
+	errs.add(b.Max < b.Initial || b.Max > config.Duration(maxHold), "max", "is %s: want initial, which is %s, to %s", b.Max, b.Initial, maxHold)
 	return errors.Join(errs...)
 }
 
@@ -154,9 +184,10 @@ func (p Pool) Validate() error {
 func (d *Destination) SetDefaults() {
 	*d = Destination{
 		Protocol: ProtocolGRPC, Compression: "none", Timeout: config.Duration(10 * time.Second),
-		MaxRequestBytes: 64 << 20, MaxInFlight: 16, MaxInFlightBytes: 64 << 20,
-		Retry: Retry{Initial: config.Duration(time.Second), Max: config.Duration(30 * time.Second)},
-		Pool:  Pool{MinConnections: 1, MaxConnections: pool.MaxConnectionsLimit, MaxCalls: 100, IdleTTL: config.Duration(5 * time.Minute)},
+		MaxRequestBytes: 3584 * config.KiB, MergeMessages: 64, MaxInFlight: 16, MaxInFlightBytes: 64 << 20, OnRefusal: Hold,
+		Retry:   Retry{Initial: config.Duration(time.Second), Max: config.Duration(30 * time.Second)},
+		Breaker: Breaker{Failures: 5, Initial: config.Duration(time.Second), Max: config.Duration(4 * time.Second)},
+		Pool:    Pool{MinConnections: 1, MaxConnections: pool.MaxConnectionsLimit, MaxCalls: 100, IdleTTL: config.Duration(5 * time.Minute)},
 	}
 }
 

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/penstock-otel/penstock/pkg/queue"
@@ -16,14 +17,38 @@ type held struct {
 	queue.Delivery
 	l      *lane
 	period time.Duration
-	claim  claim
-	probe  bool // it probes the destination's throttle
+	send   sender
+	past   past
+	// Of its record, once that is read.
+	tenant          string
+	items, rawBytes int
+	whole           bool // it is not to be cut now
+
+	// claim is that of lead, which is h itself unless h is merged; it is released
+	// when the last of holders has let go of it.
+	lead    *held
+	claim   claim
+	holders atomic.Int32
+	letGo   bool
+	merged  bool // its goroutine has others too
+	handed  bool // to a goroutine of its own
 
 	mu    sync.Mutex
 	timer *time.Timer // mu; nil when no more is to be extended
 }
 
 func (h *held) place() place { return place{h.Stream(), h.Sequence()} }
+
+// release lets go of the claim. It may be called again.
+func (h *held) release() {
+	if h.letGo {
+		return
+	}
+	h.letGo = true
+	if h.lead.holders.Add(-1) == 0 {
+		h.lead.claim.release()
+	}
+}
 
 // keepAlive extends the ack wait every period until the delivery is settled.
 func (h *held) keepAlive(now bool) {
@@ -61,13 +86,14 @@ func (h *held) rest() {
 	}
 }
 
-// ack settles a delivered message. A lost ack means a duplicate, never a loss;
-// one that cannot be sent is repeated while the ack wait lasts.
-func (h *held) ack() {
+// ack settles a message that is done, and tells whether that went well. A lost
+// ack means a duplicate, never a loss; one that cannot be sent is repeated while
+// the ack wait lasts.
+func (h *held) ack() bool {
 	h.rest()
 	if !h.l.w.draining() {
 		if h.Ack() == nil {
-			return
+			return true
 		}
 	}
 	patience := time.Duration(h.l.w.o.Config.AckWait) / 2
@@ -81,12 +107,17 @@ func (h *held) ack() {
 		if h.l.to.said.due("ack") {
 			h.l.log.Warn("ack failed: the message will be exported again", "sequence", h.Sequence(), "error", err)
 		}
+		return false
 	}
+	return true
 }
 
-// giveBack returns the delivery to the queue, to come again after a time.
+// giveBack returns the delivery to the queue, to come again after a time, and
+// remembers what became of it so far.
 func (h *held) giveBack(after time.Duration) {
 	h.rest()
+	h.past.attempt = h.Attempt()
+	h.l.to.memo.keep(h.place(), h.past)
 	if err := h.Retry(after); err != nil && h.l.to.said.due("give back") {
 		h.l.log.Warn("giving a message back failed: it returns after worker.ack_wait", "sequence", h.Sequence(), "error", err)
 	}

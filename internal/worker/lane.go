@@ -26,6 +26,8 @@ type lane struct {
 	// waited is when the lane last had to wait for a slot or a throttle. What the reader has
 	// pulled may have waited with it, its ack wait running; run's alone.
 	waited time.Time
+	// left was taken from the reader and not exported yet; run's alone.
+	left *held
 }
 
 // run pulls until the worker stops; trouble with the queue is waited out.
@@ -61,28 +63,42 @@ func (l *lane) options() queue.ConsumeOptions {
 
 // drain reads one consumer until it fails or ctx ends.
 func (l *lane) drain(ctx context.Context, reader queue.Consumer) error {
+	err := l.pull(ctx, reader)
+	if l.left != nil {
+		l.left.giveBack(0)
+		l.left = nil
+	}
+	return errors.Join(err, reader.Close())
+}
+
+func (l *lane) pull(ctx context.Context, reader queue.Consumer) error {
 	for {
 		waited, err := l.to.throttle.wait(ctx)
 		l.note(waited)
 		if err != nil {
-			return errors.Join(err, reader.Close())
+			return err
 		}
-		d, err := reader.Next(ctx)
-		if err != nil {
-			return errors.Join(err, reader.Close())
+		h := l.left
+		l.left = nil
+		if h == nil {
+			d, err := reader.Next(ctx)
+			if err != nil {
+				return err
+			}
+			h = l.hold(d)
 		}
-		if d.Attempt() > 1 {
-			l.to.metrics.redelivered.Inc()
-		}
-		h := l.hold(d)
 		switch err := l.admit(ctx, h); {
 		case err == nil:
-			l.w.working.Go(func() { l.process(h) })
+			if hs := l.gather(reader, h); hs != nil {
+				l.w.working.Go(func() { l.processMerged(hs) })
+			} else {
+				l.w.working.Go(func() { l.process(h) })
+			}
 		case errors.Is(err, errPostponed):
 			l.postpone(h)
 		default:
 			h.giveBack(0)
-			return errors.Join(err, reader.Close())
+			return err
 		}
 	}
 }
@@ -98,12 +114,21 @@ func (l *lane) admit(ctx context.Context, h *held) error {
 		return err
 	}
 	probe, waited, err := l.to.throttle.enter(ctx, !repeated)
+	if errors.Is(err, errPostponed) && !l.to.news.expected(ctx, l) {
+		// No first delivery can come to probe: a redelivery does.
+		probe, waited, err = l.to.throttle.enter(ctx, true)
+	}
 	l.note(waited)
 	if err != nil {
 		claim.release()
 		return err
 	}
-	h.claim, h.probe = claim, probe
+	if probe {
+		l.to.breaker.probing()
+	}
+	h.claim, h.lead = claim, h
+	h.holders.Store(1)
+	h.send = sender{l: l, probe: probe, first: !repeated}
 	return nil
 }
 
@@ -118,6 +143,10 @@ func (l *lane) note(waited bool) {
 func (l *lane) hold(d queue.Delivery) *held {
 	ackWait := time.Duration(l.w.o.Config.AckWait)
 	h := &held{Delivery: d, l: l, period: ackWait / 3}
+	if d.Attempt() > 1 {
+		l.to.metrics.redelivered.Inc()
+		h.past = l.to.memo.recall(h.place(), d.Attempt())
+	}
 	h.keepAlive(!l.waited.IsZero() && time.Since(l.waited) < ackWait)
 	return h
 }

@@ -9,7 +9,14 @@ import (
 // Metrics of the worker. The stems are those of the OpenTelemetry Collector's
 // exporters; the destination is a label.
 type Metrics struct {
-	sent, rejected, dead [otlp.NumSignals]*prometheus.CounterVec
+	sent, rejected       [otlp.NumSignals]*prometheus.CounterVec
+	dead                 [otlp.NumSignals]*prometheus.CounterVec
+	possible             *prometheus.CounterVec
+	splits, bisections   *prometheus.CounterVec
+	merged               *prometheus.CounterVec
+	breakerChanges       *prometheus.CounterVec
+	breakerState         *prometheus.GaugeVec
+	requestLimit         *prometheus.GaugeVec
 	failed               *prometheus.CounterVec
 	deadLetters          *prometheus.CounterVec
 	retries, redelivered *prometheus.CounterVec
@@ -27,6 +34,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		reg.MustRegister(v)
 		return v
 	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, destination)
+		reg.MustRegister(v)
+		return v
+	}
 	m := &Metrics{
 		failed:             counter("penstock_exporter_send_failures_total", "Export attempts that failed, each attempt counted.", "signal", "code", "kind"),
 		deadLetters:        counter("penstock_exporter_dead_letters_total", "Messages moved to the dead-letter stream.", "reason"),
@@ -34,11 +46,18 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		retries:            counter("penstock_exporter_retries_total", "Messages given back to the queue to be tried again."),
 		redelivered:        counter("penstock_exporter_redeliveries_total", "Deliveries that were not the first of their message."),
 		ackFailures:        counter("penstock_exporter_ack_failures_total", "Acknowledgements that could not be sent or were not confirmed; the message is exported again."),
-		inFlight:           prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "penstock_exporter_in_flight_requests", Help: "Exports running now."}, destination),
+		possible:           counter("penstock_exporter_possible_duplicate_items_total", "Items that the destination confirmed and may have had before: an earlier export of them ended without an answer, or was another worker's.", "signal"),
+		splits:             counter("penstock_exporter_splits_total", "Messages that were split because they were too large for one export."),
+		bisections:         counter("penstock_exporter_bisections_total", "Messages that were taken apart to find the items that the destination rejects."),
+		merged:             counter("penstock_exporter_merged_messages_total", "Messages that went out in one export with others."),
+		breakerChanges:     counter("penstock_exporter_breaker_transitions_total", "Changes of the breaker, by the state that it changed to.", "to"),
+		breakerState:       gauge("penstock_exporter_breaker_state", "0 closed, 1 half-open: an export probes the destination, 2 open: nothing is sent to it."),
+		requestLimit:       gauge("penstock_exporter_request_limit_bytes", "Largest export now, before compression: max_request_bytes, or less where the destination called one too large."),
+		inFlight:           gauge("penstock_exporter_in_flight_requests", "Exports running now."),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "penstock_exporter_send_seconds",
 			Help: "Time of one export attempt.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}, destination),
 	}
-	reg.MustRegister(m.inFlight, m.seconds)
+	reg.MustRegister(m.seconds)
 	for _, s := range otlp.Signals {
 		m.sent[s] = counter("penstock_exporter_sent_"+s.Items()+"_total", "Items that the destination confirmed.")
 		m.rejected[s] = counter("penstock_exporter_rejected_"+s.Items()+"_total", "Items that the destination took the request of and rejected (partial success).")
@@ -54,17 +73,24 @@ func (m *Metrics) of(name string) *destinationMetrics {
 		retries: m.retries.WithLabelValues(name), redelivered: m.redelivered.WithLabelValues(name),
 		ackFailures: m.ackFailures.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
 		deadLetterFailures: m.deadLetterFailures.WithLabelValues(name), seconds: m.seconds.WithLabelValues(name),
+		splits: m.splits.WithLabelValues(name), bisections: m.bisections.WithLabelValues(name), merged: m.merged.WithLabelValues(name),
+		breakerState: m.breakerState.WithLabelValues(name), breakerChanges: breakerMetrics(m.breakerChanges, name),
+		requestLimit: m.requestLimit.WithLabelValues(name),
 	}
 	for _, s := range otlp.Signals {
 		d.sent[s] = m.sent[s].WithLabelValues(name)
 		d.rejected[s] = m.rejected[s].WithLabelValues(name)
 		d.dead[s] = m.dead[s].WithLabelValues(name)
+		d.possible[s] = m.possible.WithLabelValues(name, s.String())
 	}
 	return d
 }
 
 type destinationMetrics struct {
-	sent, rejected, dead              [otlp.NumSignals]prometheus.Counter
+	sent, rejected, dead, possible    [otlp.NumSignals]prometheus.Counter
+	splits, bisections, merged        prometheus.Counter
+	breakerState, requestLimit        prometheus.Gauge
+	breakerChanges                    map[string]prometheus.Counter
 	failed, deadLetters               *prometheus.CounterVec
 	retries, redelivered, ackFailures prometheus.Counter
 	deadLetterFailures                prometheus.Counter

@@ -90,7 +90,8 @@ func set(ids []string) map[string]bool {
 }
 
 // Messages that fail slowly, more than the slots work off within the longest
-// back-off, delay no other of their stream (I8).
+// back-off, delay no other of their stream (I8). Without a breaker: nothing but
+// failures is an outage to it.
 func TestSlowFailuresStarveNobody(t *testing.T) {
 	for _, c := range []struct {
 		slots int
@@ -100,7 +101,7 @@ func TestSlowFailuresStarveNobody(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBook()
 				var poison map[string]bool
-				r := memoryRig(t, to("backend", slots(c.slots, 64<<20)), b.export(func(id string) (time.Duration, error) {
+				r := memoryRig(t, to("backend", slots(c.slots, 64<<20), noBreaker), b.export(func(id string) (time.Duration, error) {
 					if poison[id] {
 						return 10 * time.Second, retryable(0)
 					}
@@ -160,7 +161,7 @@ func TestOutageDrainsQuickly(t *testing.T) {
 				at, ok := b.last(ids)
 				// The back-off in which the end of the outage finds them, and
 				// one more for those that find their 12 of 16 slots taken.
-				bound := 500*each/12 + 30*time.Second
+				bound := 500*each/12 + 30*time.Second + 4*time.Second // the last wait of the breaker
 				if each > time.Millisecond {
 					bound += 30 * time.Second
 				}

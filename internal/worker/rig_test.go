@@ -58,11 +58,12 @@ type rig struct {
 	n    int // messages published
 }
 
-// to is a destination with the defaults of the configuration, changed by edits.
+// to is a destination with the defaults of the configuration, changed by edits,
+// that merges nothing: most tests count exports.
 func to(name string, edits ...func(*worker.Destination)) worker.Destination {
 	var d worker.Destination
 	d.SetDefaults()
-	d.Name = name
+	d.Name, d.MergeMessages = name, 1
 	for _, edit := range edits {
 		edit(&d)
 	}
@@ -76,6 +77,10 @@ func only(signals ...string) func(*worker.Destination) {
 func slots(exports int, bytes config.ByteSize) func(*worker.Destination) {
 	return func(d *worker.Destination) { d.MaxInFlight, d.MaxInFlightBytes = exports, bytes }
 }
+
+func noBreaker(d *worker.Destination) { d.Breaker.Failures = 0 }
+
+func merging(d *worker.Destination) { d.MergeMessages = 64 }
 
 // newRig makes streams, durables and a worker that is not started. Exporters
 // are in the order of the destinations.

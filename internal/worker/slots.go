@@ -73,6 +73,10 @@ func (s *slots) take(ctx context.Context, repeated bool) (c claim, waited bool, 
 	return c, true, nil
 }
 
+// cutFactor is how many times a group is in memory while it is cut: as it is, as
+// parts, and a part as the exporter encodes it.
+const cutFactor = 3
+
 // takeBytes waits for the bytes of a group, as it is stored and decompressed.
 // More than the limit counts as all of it, so that one huge group, or one that
 // only claims to be, is exported alone instead of never.
@@ -82,6 +86,34 @@ func (c *claim) takeBytes(ctx context.Context, raw, stored int) error {
 		return err
 	}
 	c.bytes = n
+	return nil
+}
+
+// bisect makes room for a group that is rejected and is to be taken apart, which
+// may take hundreds of requests: it goes on in the share of redeliveries, so
+// that groups that are rejected leave a place to others (I8). errPostponed: the
+// share is taken.
+func (c *claim) bisect() error {
+	if !c.repeated {
+		if !c.s.repeated.TryAcquire(1) {
+			return errPostponed
+		}
+		c.repeated = true
+	}
+	return nil
+}
+
+// moreBytes makes room for the parts of a group that is cut. errPostponed: there
+// is none now; who comes again takes as much at once, in turn with others.
+func (c *claim) moreBytes(raw, stored int) error {
+	n := min(min(int64(raw), c.s.limit)*cutFactor+int64(stored), c.s.limit) - c.bytes
+	if n <= 0 {
+		return nil
+	}
+	if !c.s.bytes.TryAcquire(n) {
+		return errPostponed
+	}
+	c.bytes += n
 	return nil
 }
 

@@ -133,3 +133,10 @@ func (t *throttle) probedLocked() {
 		t.changed = nil
 	}
 }
+
+// holds tells whether everything is to wait now.
+func (t *throttle) holds() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.until.IsZero()
+}

@@ -56,7 +56,14 @@ type destination struct {
 	said     said
 	outage   outage
 	lone     lone
+	memo     memo
 	throttle throttle
+	breaker  *breaker
+	limit    *limit
+	health   health
+	tally    tally
+	news     news
+	joins    sync.Pool // of *[]byte, for merged requests
 }
 
 // New makes a worker that has started nothing.
@@ -68,9 +75,12 @@ func New(o Options) (*Worker, error) {
 			return nil, fmt.Errorf("destination %s has no exporter", d.Name)
 		}
 		to := &destination{Destination: d, exporter: x, slots: newSlots(d.MaxInFlight, int64(d.MaxInFlightBytes)), metrics: o.Metrics.of(d.Name)}
+		to.breaker = newBreaker(d.Breaker, to.metrics)
+		to.limit = newLimit(int(d.MaxRequestBytes), to.metrics.requestLimit)
 		w.destinations = append(w.destinations, to)
 		for _, s := range d.Takes() {
 			for _, stream := range o.Plan.Streams(s) {
+				to.news.streams = append(to.news.streams, stream)
 				w.lanes = append(w.lanes, &lane{w: w, to: to, signal: s, stream: stream, log: o.Logger.With("destination", d.Name, "stream", stream)})
 			}
 		}

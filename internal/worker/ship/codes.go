@@ -1,6 +1,7 @@
 package ship
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,4 +43,18 @@ const quotaBytes = 16 << 10
 // without the RetryInfo that would tell them apart.
 func quota(e *exporter.Error, bytes int) bool {
 	return e.Kind == exporter.TooLarge && e.Code == "RESOURCE_EXHAUSTED" && bytes <= quotaBytes
+}
+
+// Holds tells whether a failed request of so many bytes speaks of the
+// destination rather than of its items, so that they are to wait, and the error
+// that says so: a refusal as it is, a quota as retryable.
+func Holds(e *exporter.Error, bytes int) (*exporter.Error, bool) {
+	switch {
+	case e.Kind == exporter.Permanent && Refuses(e.Code):
+		return e, true
+	case quota(e, bytes):
+		return &exporter.Error{Kind: exporter.Retryable, Code: e.Code, After: e.After,
+			Err: fmt.Errorf("a quota of the destination, as a request of %d bytes is not too large: %w", bytes, e.Err)}, true
+	}
+	return nil, false
 }

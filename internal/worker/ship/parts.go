@@ -29,7 +29,7 @@ func (s *shipment) inParts() error {
 	}
 	info, err := otlp.Check(s.r.Signal, s.raw, otlp.CheckOptions{RejectUTF8: true})
 	if err != nil || info.Items < 2 {
-		return s.uncut(first, info.Items, err)
+		return s.uncut(first)
 	}
 	if n := (Range{0, info.Items}); n != s.all { // the header says otherwise
 		if why, known := s.p.refused[s.all]; known {
@@ -58,16 +58,13 @@ func (s *shipment) cause(why *Reason) Cause {
 }
 
 // uncut ends a record that cannot be cut, having no two items or being no OTLP.
-func (s *shipment) uncut(why *Reason, items int, err error) error {
+func (s *shipment) uncut(why *Reason) error {
 	if why == nil { // it was not sent yet
 		fate, stop := s.export(&exporter.Request{Items: s.r.Items, RawBytes: len(s.raw), Codec: codec.None, Body: s.raw})
 		if stop != nil || fate == nil {
 			return stop
 		}
 		why = fate
-	}
-	if err != nil {
-		why.Detail = fmt.Sprintf("%s (it cannot be cut: %v)", why.Detail, err)
 	}
 	s.deadWhole(*why)
 	return nil

@@ -19,6 +19,9 @@ type Progress struct {
 // Began tells whether items were taken or parts refused: the record is in parts.
 func (p *Progress) Began() bool { return len(p.fates) > 0 || len(p.refused) > 0 }
 
+// Size is the number of ranges that are remembered.
+func (p *Progress) Size() int { return len(p.fates) + len(p.refused) }
+
 // Delivered is the number of items taken so far, those not counted that the
 // destination rejected of requests that it took.
 func (p *Progress) Delivered() int { return p.delivered }

@@ -45,9 +45,15 @@ type Options struct {
 	// DeadLetterRefusals makes items dead that a destination refuses with a code
 	// that speaks of itself (see Refuses), where else Ship returns the error.
 	DeadLetterRefusals bool
-	// Cut is asked before the record is cut, once in a call for each cause. An
-	// error ends the call and is returned as it is. nil: it may be.
-	Cut func(Cause) error
+	// Cutter is asked before the record is cut. nil: it may be.
+	Cutter Cutter
+}
+
+// Cutter allows or forbids to cut.
+type Cutter interface {
+	// Cut is called before a record is cut, once in a call of Ship for each
+	// cause. An error ends that call and comes back as it is.
+	Cut(Cause) error
 }
 
 // Outcome is what one call did.
@@ -90,18 +96,37 @@ func (d *Dead) Part(within string) string {
 // be shipped later, with the same Progress; of kind Permanent, that the
 // destination refuses whatever is sent, for a reason that somebody has to see to
 // first (see Refuses): later with the same Progress as well. The error of ctx or
-// of Options.Cut comes back as it is. In each case Outcome has what was done
+// of Options.Cutter comes back as it is. In each case Outcome has what was done
 // before.
 func Ship(ctx context.Context, x exporter.Exporter, r *record.Record, o Options) (Outcome, error) {
+	s := newShipment(ctx, x, r, o)
+	err := s.run()
+	return s.out, err
+}
+
+// GiveUp makes all that was not decided of r dead, for that reason, and sends
+// nothing. Options and the Outcome are those of Ship, which it takes the place
+// of when the caller has had enough of errors.
+func GiveUp(r *record.Record, o Options, why Reason) (Outcome, error) {
+	s := newShipment(context.Background(), nil, r, o)
+	if len(s.p.fates) == 0 {
+		s.all = Range{0, r.Items}
+		s.deadWhole(why)
+		return s.out, nil
+	}
+	s.p.hopeless = &why
+	err := s.inParts()
+	return s.out, err
+}
+
+func newShipment(ctx context.Context, x exporter.Exporter, r *record.Record, o Options) shipment {
 	if o.Progress == nil {
 		o.Progress = &Progress{}
 	}
 	if o.MaxRawBytes == 0 {
 		o.MaxRawBytes = defaultRawBytes
 	}
-	s := shipment{ctx: ctx, x: x, r: r, o: o, p: o.Progress}
-	err := s.run()
-	return s.out, err
+	return shipment{ctx: ctx, x: x, r: r, o: o, p: o.Progress}
 }
 
 // shipment is one call of Ship.
@@ -112,7 +137,7 @@ type shipment struct {
 	o     Options
 	p     *Progress
 	out   Outcome
-	asked [2]bool // Options.Cut, by cause
+	asked [2]bool // Options.Cutter, by cause
 	raw   []byte  // the payload, once the record is cut
 	all   Range
 }
@@ -167,12 +192,8 @@ func (s *shipment) export(q *exporter.Request) (*Reason, error) {
 		return nil, err
 	}
 	if !s.o.DeadLetterRefusals {
-		switch {
-		case e.Kind == exporter.Permanent && Refuses(e.Code):
+		if e, ok := Holds(e, q.RawBytes); ok {
 			return nil, e
-		case quota(e, q.RawBytes):
-			return nil, &exporter.Error{Kind: exporter.Retryable, Code: e.Code, After: e.After,
-				Err: fmt.Errorf("a quota of the destination, as a request of %d bytes is not too large: %w", q.RawBytes, e.Err)}
 		}
 	}
 	s.answered()
@@ -198,11 +219,11 @@ func (s *shipment) answered() {
 
 // may asks the caller, once for each cause.
 func (s *shipment) may(c Cause) error {
-	if s.asked[c] || s.o.Cut == nil {
+	if s.asked[c] || s.o.Cutter == nil {
 		return nil
 	}
 	s.asked[c] = true
-	return s.o.Cut(c)
+	return s.o.Cutter.Cut(c)
 }
 
 // decode has the payload of the record, or the reason why there is none.
