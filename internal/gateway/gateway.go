@@ -36,6 +36,9 @@ type Options struct {
 	Wire []string
 	// Pressure, unless nil, refuses requests that the queue has no room for.
 	Pressure func(otlp.Signal) *otlp.Refusal
+	// Full, unless nil, is the wait asked of clients when the queue itself was full
+	// at the commit; 0: not known.
+	Full     func(otlp.Signal) time.Duration
 	Registry prometheus.Registerer
 	Logger   *slog.Logger
 }
@@ -63,7 +66,7 @@ func Start(ctx context.Context, a *app.App, o Options) (*Gateway, error) {
 
 	metrics := receiver.NewMetrics(o.Registry)
 	g := &Gateway{intake: receiver.NewIntake(o.Config.Limits, commits, metrics, o.Logger)}
-	g.intake.Pressure = o.Pressure
+	g.intake.Pressure, g.intake.Full = o.Pressure, o.Full
 	o.Registry.MustRegister(InFlightBytes(g.intake.InFlightBytes))
 	if err := g.listen(ctx, o); err != nil {
 		return nil, errors.Join(err, g.stop(ctx))

@@ -229,18 +229,32 @@ func (k *Keeper) View() Ledger {
 	return k.view
 }
 
-// Between is what a stream has above one sequence and up to another, as of the
-// last look; exact is false when it is estimated between two points of the index.
-// ok is false when nothing is known of the stream. What was not counted yet is not
-// in it.
-func (k *Keeper) Between(stream string, above, upTo uint64) (s Sum, exact, ok bool) {
+// Total is what was accepted on a stream since the ledger began, as of the last
+// look. It only rises. ok is false when nothing is known of the stream.
+func (k *Keeper) Total(stream string) (items, bytes uint64, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	b := k.index[stream]
 	if b == nil {
-		return Sum{}, false, false
+		return 0, 0, false
+	}
+	t := b.Total.plus(b.Lost)
+	return t.Items, t.Bytes, true
+}
+
+// Between is what a stream has above one sequence and up to another, as of the
+// last look; exact is false when it is estimated between two points of the index.
+// ok is false when nothing is known of the stream. What was not counted yet is not
+// in it. Bytes are of payload before compression.
+func (k *Keeper) Between(stream string, above, upTo uint64) (items, bytes uint64, exact, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	b := k.index[stream]
+	if b == nil {
+		return 0, 0, false, false
 	}
 	hi, _, exactHi := b.upTo(upTo)
 	lo, _, exactLo := b.upTo(above)
-	return hi.minus(lo), exactHi && exactLo, true
+	s := hi.minus(lo)
+	return s.Items, s.Bytes, exactHi && exactLo, true
 }

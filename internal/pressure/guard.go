@@ -40,6 +40,7 @@ type Guard struct {
 	failed  bool   // the disk could not be asked, which was said
 
 	verdicts [otlp.NumSignals]atomic.Pointer[verdict]
+	waits    [otlp.NumSignals]atomic.Int64 // of a queue that refused by itself; ns
 }
 
 // stream is one of the queue.
@@ -72,6 +73,17 @@ func (g *Guard) Refuse(s otlp.Signal) *otlp.Refusal {
 	return otlp.Refuse(otlp.ReasonQueueFull, nil, "%s", v.message).WithRetryAfter(jitter(v.wait))
 }
 
+// RetryAfter is the wait to ask of a client whose data the queue itself refused
+// (ErrFull): until the signal's streams have room, by the rate at which they are
+// freed. 0: not known. It costs a load.
+func (g *Guard) RetryAfter(s otlp.Signal) time.Duration {
+	d := time.Duration(g.waits[s].Load())
+	if d <= 0 {
+		return 0
+	}
+	return jitter(d)
+}
+
 // jitter spreads clients that were refused together over a quarter more.
 func jitter(d time.Duration) time.Duration { return d + rand.N(d/4+1) }
 
@@ -100,6 +112,7 @@ func (g *Guard) look() {
 	for _, s := range otlp.Signals {
 		refuse := g.judge(s, current)
 		g.verdicts[s].Store(refuse)
+		g.waits[s].Store(int64(g.full(s, current)))
 		is := 0.0
 		if refuse != nil {
 			is = 1
@@ -161,6 +174,31 @@ func (g *Guard) lookAtStream(at time.Time, now queuewatch.Stream) {
 	case changed:
 		g.o.Logger.Info("a stream has room again", args...)
 	}
+}
+
+// full is the wait of a signal that the queue refuses: that of the stream that is
+// free first.
+func (g *Guard) full(s otlp.Signal, current bool) (least time.Duration) {
+	if g.disk.refusing {
+		return g.disk.wait()
+	}
+	if !current {
+		return 0
+	}
+	for _, name := range g.o.Plan.Streams(s) {
+		l := g.streams[name]
+		if l == nil {
+			continue
+		}
+		wait := leastWait // it filled since it was seen
+		if l.excess > 0 {
+			wait = l.wait()
+		}
+		if least == 0 || wait < least {
+			least = wait
+		}
+	}
+	return least
 }
 
 // judge refuses a signal of whose streams none has room.

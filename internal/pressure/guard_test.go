@@ -133,6 +133,37 @@ func TestWait(t *testing.T) {
 	})
 }
 
+// What the queue itself refuses comes back when there is room, as far as that is
+// known.
+func TestRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, true)
+		f := func(s otlp.Signal, want time.Duration) {
+			t.Helper()
+			if got := r.g.RetryAfter(s); got < want || got > want*5/4+1 {
+				t.Errorf("%s: %s, want %s", s, got, want)
+			}
+		}
+		f(otlp.Logs, 0) // nothing is known
+		r.see(100_000, 100_000)
+		f(otlp.Logs, leastWait) // it filled since
+		r.see(1_000_000, 1_000_000)
+		f(otlp.Logs, mostWait) // nothing is freed
+		f(otlp.Traces, leastWait)
+		r.view.Streams[4].FirstSeq += 100 // 1000 messages of 1000 bytes: 10,000 B/s, smoothed a half
+		r.see(1_000_000, 1_000_000)
+		if got := r.g.RetryAfter(otlp.Logs); got < leastWait || got >= mostWait {
+			t.Errorf("while it is freed: %s", got)
+		}
+		time.Sleep(stale + 1)
+		r.g.look()
+		f(otlp.Logs, 0)
+		r.free = 1
+		r.g.look()
+		f(otlp.Metrics, mostWait)
+	})
+}
+
 // What was seen long ago refuses nobody.
 func TestStaleView(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -27,6 +27,16 @@ type Stream struct {
 	Bytes    uint64 `json:"bytes"`
 	MaxBytes int64  `json:"max_bytes"`
 	FirstSeq uint64 `json:"first_sequence"` // everything before it was purged
+	LastSeq  uint64 `json:"last_sequence"`
+	// Items and payload bytes that it holds, where the ledger is known here.
+	Items    *uint64 `json:"items,omitempty"`
+	RawBytes *uint64 `json:"raw_bytes,omitempty"`
+	// What comes in, a second, smoothed over some looks.
+	InMessages float64  `json:"in_messages_per_second"`
+	InItems    *float64 `json:"in_items_per_second,omitempty"`
+	// Missing are destinations whose durable is not there: nothing is kept for them
+	// but what the others need.
+	Missing []string `json:"missing_destinations,omitempty"`
 }
 
 // Lag is what was seen of one destination's durable on one stream.
@@ -37,6 +47,18 @@ type Lag struct {
 	InFlight    int     `json:"unsettled_messages"` // delivered, or given back for later
 	Redelivered int     `json:"redelivered_messages"`
 	OldestAge   float64 `json:"oldest_age_seconds"` // of the oldest message not settled
+	// Items and payload bytes not settled, where the ledger is known here. Of what
+	// was delivered and is not settled they are estimated.
+	Items    *uint64 `json:"items,omitempty"`
+	RawBytes *uint64 `json:"raw_bytes,omitempty"`
+	// What is settled, a second, smoothed over some looks.
+	OutMessages float64  `json:"out_messages_per_second"`
+	OutItems    *float64 `json:"out_items_per_second,omitempty"`
+	// Drain is the time until nothing is left, at the rates of now; nil when it
+	// does not become less.
+	Drain *float64 `json:"drain_seconds,omitempty"`
+
+	floor uint64 // every message up to here is settled
 }
 
 // View is one look at the queue.
@@ -53,8 +75,11 @@ type Watch struct {
 	plan topology.Plan
 	m    metrics
 
-	look   sync.Mutex       // one look at a time; guards oldest
+	look   sync.Mutex       // one look at a time; guards what follows
 	oldest map[place]oldest // of the last look
+	in     map[string]*pace // by stream
+	out    map[place]*pace
+	items  Counter
 
 	mu   sync.Mutex
 	view View // mu; replaced as a whole
@@ -73,6 +98,9 @@ type oldest struct {
 type metrics struct {
 	messages, bytes, limit     *prometheus.GaugeVec
 	backlog, unsettled, oldest *prometheus.GaugeVec
+	items, in                  *prometheus.GaugeVec // stream
+	backlogItems, out, drain   *prometheus.GaugeVec // stream, destination
+	missing                    *prometheus.GaugeVec // stream
 	lastSuccess                prometheus.Gauge
 	failures                   prometheus.Counter
 }
@@ -84,13 +112,19 @@ func New(q queue.Provisioner, plan topology.Plan, reg prometheus.Registerer) *Wa
 		reg.MustRegister(v)
 		return v
 	}
-	w := &Watch{q: q, plan: plan, oldest: map[place]oldest{}, m: metrics{
-		messages:  gauge("penstock_queue_messages", "Messages that a stream holds, delivered or not.", "stream"),
-		bytes:     gauge("penstock_queue_size_bytes", "Bytes that a stream holds.", "stream"),
-		limit:     gauge("penstock_queue_capacity_bytes", "Bytes at which a stream refuses.", "stream"),
-		backlog:   gauge("penstock_queue_backlog_messages", "Messages that a destination has not had delivered yet.", "stream", "destination"),
-		unsettled: gauge("penstock_queue_unsettled_messages", "Messages delivered for a destination and not acknowledged.", "stream", "destination"),
-		oldest:    gauge("penstock_queue_oldest_unacked_age_seconds", "Age of the oldest message that a destination has not acknowledged; 0 when it has all.", "stream", "destination"),
+	w := &Watch{q: q, plan: plan, oldest: map[place]oldest{}, in: map[string]*pace{}, out: map[place]*pace{}, m: metrics{
+		messages:     gauge("penstock_queue_messages", "Messages that a stream holds, delivered or not.", "stream"),
+		bytes:        gauge("penstock_queue_size_bytes", "Bytes that a stream holds.", "stream"),
+		limit:        gauge("penstock_queue_capacity_bytes", "Bytes at which a stream refuses.", "stream"),
+		backlog:      gauge("penstock_queue_backlog_messages", "Messages that a destination has not had delivered yet.", "stream", "destination"),
+		unsettled:    gauge("penstock_queue_unsettled_messages", "Messages delivered for a destination and not acknowledged.", "stream", "destination"),
+		oldest:       gauge("penstock_queue_oldest_unacked_age_seconds", "Age of the oldest message that a destination has not acknowledged; 0 when it has all.", "stream", "destination"),
+		items:        gauge("penstock_queue_items", "Items that a stream holds, delivered or not. Where the ledger is known.", "stream"),
+		in:           gauge("penstock_queue_in_items_per_second", "Items stored a second, smoothed. Where the ledger is known.", "stream"),
+		backlogItems: gauge("penstock_queue_backlog_items", "Items that a destination has not acknowledged. Where the ledger is known.", "stream", "destination"),
+		out:          gauge("penstock_queue_out_items_per_second", "Items that a destination acknowledges a second, smoothed. Where the ledger is known.", "stream", "destination"),
+		drain:        gauge("penstock_queue_drain_seconds", "Time until a destination has all, at the rates of now; absent while its backlog does not become less.", "stream", "destination"),
+		missing:      gauge("penstock_queue_missing_consumers", "Destinations of this process that have no durable on the stream.", "stream"),
 		lastSuccess: prometheus.NewGauge(prometheus.GaugeOpts{Name: "penstock_queue_watch_last_success_timestamp_seconds",
 			Help: "When the gauges of the queue were last refreshed."}),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_queue_watch_failures_total", Help: "Looks at the queue that failed."}),
@@ -152,14 +186,14 @@ func (w *Watch) Look(ctx context.Context) View {
 
 func (w *Watch) see(ctx context.Context) (View, error) {
 	v := View{At: time.Now()}
-	first := map[string]uint64{}
+	at := map[string]int{}
 	for _, name := range w.plan.AllStreams() {
 		st, err := w.q.StreamState(ctx, name)
 		if err != nil {
 			return v, fmt.Errorf("look at stream %s: %w", name, err)
 		}
-		first[name] = st.FirstSeq
-		v.Streams = append(v.Streams, Stream{Name: name, Messages: st.Messages, Bytes: st.Bytes, MaxBytes: st.MaxBytes, FirstSeq: st.FirstSeq})
+		at[name] = len(v.Streams)
+		v.Streams = append(v.Streams, w.stream(v.At, st))
 	}
 	for _, d := range w.plan.Destinations {
 		for _, s := range otlp.Signals {
@@ -167,10 +201,16 @@ func (w *Watch) see(ctx context.Context) (View, error) {
 				continue
 			}
 			for _, stream := range w.plan.Streams(s) {
-				l, err := w.lag(ctx, place{stream, d.Name}, first[stream])
+				on := &v.Streams[at[stream]]
+				l, err := w.lag(ctx, place{stream, d.Name}, on.FirstSeq)
+				if errors.Is(err, queue.ErrNotFound) {
+					on.Missing = append(on.Missing, d.Name)
+					continue
+				}
 				if err != nil {
 					return v, fmt.Errorf("look at destination %s on stream %s: %w", d.Name, stream, err)
 				}
+				w.rate(v.At, *on, &l)
 				v.Lags = append(v.Lags, l)
 			}
 		}
@@ -183,7 +223,7 @@ func (w *Watch) lag(ctx context.Context, at place, first uint64) (Lag, error) {
 	if err != nil {
 		return Lag{}, err
 	}
-	l := Lag{Destination: at.destination, Stream: at.stream, Pending: c.Pending, InFlight: c.AckPending, Redelivered: c.Redelivered}
+	l := Lag{Destination: at.destination, Stream: at.stream, Pending: c.Pending, InFlight: c.AckPending, Redelivered: c.Redelivered, floor: c.AckFloor}
 	if c.Pending == 0 && c.AckPending == 0 {
 		delete(w.oldest, at)
 		return l, nil
@@ -202,15 +242,39 @@ func (w *Watch) lag(ctx context.Context, at place, first uint64) (Lag, error) {
 }
 
 func (m *metrics) show(v View) {
+	for _, g := range []*prometheus.GaugeVec{m.items, m.in, m.backlogItems, m.out, m.drain} {
+		g.Reset() // what is not known now is not told
+	}
 	for _, s := range v.Streams {
 		m.messages.WithLabelValues(s.Name).Set(float64(s.Messages))
 		m.bytes.WithLabelValues(s.Name).Set(float64(s.Bytes))
 		m.limit.WithLabelValues(s.Name).Set(float64(s.MaxBytes))
+		m.missing.WithLabelValues(s.Name).Set(float64(len(s.Missing)))
+		if s.Items != nil {
+			m.items.WithLabelValues(s.Name).Set(float64(*s.Items))
+		}
+		if s.InItems != nil {
+			m.in.WithLabelValues(s.Name).Set(*s.InItems)
+		}
+		for _, d := range s.Missing {
+			m.backlog.DeleteLabelValues(s.Name, d)
+			m.unsettled.DeleteLabelValues(s.Name, d)
+			m.oldest.DeleteLabelValues(s.Name, d)
+		}
 	}
 	for _, l := range v.Lags {
 		m.backlog.WithLabelValues(l.Stream, l.Destination).Set(float64(l.Pending))
 		m.unsettled.WithLabelValues(l.Stream, l.Destination).Set(float64(l.InFlight))
 		m.oldest.WithLabelValues(l.Stream, l.Destination).Set(l.OldestAge)
+		if l.Items != nil {
+			m.backlogItems.WithLabelValues(l.Stream, l.Destination).Set(float64(*l.Items))
+		}
+		if l.OutItems != nil {
+			m.out.WithLabelValues(l.Stream, l.Destination).Set(*l.OutItems)
+		}
+		if l.Drain != nil {
+			m.drain.WithLabelValues(l.Stream, l.Destination).Set(*l.Drain)
+		}
 	}
 	m.lastSuccess.SetToCurrentTime()
 }

@@ -393,3 +393,127 @@ func TestFreshLooksWhenTheViewIsOld(t *testing.T) {
 		}
 	})
 }
+
+// counter is a ledger that knows what it is told.
+type counter struct {
+	mu    sync.Mutex
+	items map[uint64]uint64 // up to a sequence of the logs
+	total uint64
+	none  bool
+}
+
+func (c *counter) Total(stream string) (uint64, uint64, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.total, c.total * 10, stream == "PENSTOCK_LOGS_0" && !c.none
+}
+
+func (c *counter) Between(stream string, above, upTo uint64) (items, bytes uint64, exact, ok bool) {
+	n := 10 * (upTo - above) // 10 items in each message
+	return n, n * 10, true, stream == "PENSTOCK_LOGS_0" && !c.none
+}
+
+// Items, rates and the time to drain follow what comes and goes.
+func TestRates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memory.New()
+		w, reg := watch(t, q)
+		c := &counter{}
+		w.Count(c)
+		turn := func(in, out int) queuewatch.View {
+			t.Helper()
+			put(t, q, in)
+			c.total += uint64(10 * in)
+			for _, d := range take(t, q, "logs", out) {
+				if err := d.Ack(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(queuewatch.Every)
+			return w.Look(t.Context())
+		}
+		v := turn(20, 0)
+		s := v.Streams[2]
+		if *s.Items != 200 || *s.RawBytes != 2000 || s.InMessages != 0 || s.InItems != nil || s.LastSeq != 20 {
+			t.Errorf("first look: %+v", s)
+		}
+		if l := lag(t, v, "logs"); *l.Items != 200 || *l.RawBytes != 2000 || l.OutItems != nil || l.Drain != nil {
+			t.Errorf("first look: %+v", l)
+		}
+		v = turn(10, 20)
+		if s := v.Streams[2]; s.InMessages != 2 || *s.InItems != 20 || *s.Items != 300 {
+			t.Errorf("second look: %+v", s)
+		}
+		if l := lag(t, v, "logs"); *l.Items != 100 || l.OutMessages != 4 || *l.OutItems != 40 || *l.Drain != 5 {
+			t.Errorf("second look: %+v, drains in %g s", l, *l.Drain)
+		}
+		if l := lag(t, v, "all"); *l.Items != 300 || *l.OutItems != 0 || l.Drain != nil { // it becomes more
+			t.Errorf("of all: %+v", l)
+		}
+		d := take(t, q, "logs", 10) // 10 unsettled
+		if err := d[9].Ack(); err != nil {
+			t.Fatal(err)
+		}
+		v = turn(0, 0)
+		if l := lag(t, v, "logs"); l.InFlight != 9 || *l.Items != 90 {
+			t.Errorf("of what is in flight: %+v with %d items", l, *l.Items)
+		}
+		if s := v.Streams[2]; *s.InItems != 10 { // half of the newest
+			t.Errorf("smoothed: %g", *s.InItems)
+		}
+		for _, name := range []string{"penstock_queue_items", "penstock_queue_in_items_per_second", "penstock_queue_backlog_items", "penstock_queue_out_items_per_second", "penstock_queue_drain_seconds"} {
+			if n, err := testutil.GatherAndCount(reg, name); err != nil || n == 0 {
+				t.Errorf("%d of %s, %v", n, name, err)
+			}
+		}
+		for _, d := range d[:9] {
+			if err := d.Ack(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if l := lag(t, turn(0, 0), "logs"); *l.Items != 0 || *l.Drain != 0 {
+			t.Errorf("drained: %+v", l)
+		}
+		c.none = true // another process keeps the ledger now
+		v = turn(5, 0)
+		if s, l := v.Streams[2], lag(t, v, "logs"); s.Items != nil || s.InItems != nil || l.Items != nil || l.InFlight != 0 || l.Pending != 5 || s.InMessages == 0 {
+			t.Errorf("without a ledger: %+v %+v", s, l)
+		}
+		if n, err := testutil.GatherAndCount(reg, "penstock_queue_items"); err != nil || n != 0 {
+			t.Errorf("%d items are told without a ledger, %v", n, err)
+		}
+		c.none = false
+		if s := turn(5, 0).Streams[2]; s.Items == nil || s.InItems != nil { // no rate over the gap
+			t.Errorf("after the gap: %+v", s)
+		}
+	})
+}
+
+// A durable that is gone is told, and hides nothing else.
+func TestMissingDurable(t *testing.T) {
+	q := memory.New()
+	w, reg := watch(t, q)
+	put(t, q, 1)
+	w.Look(t.Context())
+	if err := q.RemoveConsumer(t.Context(), "PENSTOCK_LOGS_0", "export-logs"); err != nil {
+		t.Fatal(err)
+	}
+	v := w.Look(t.Context())
+	if s := v.Streams[2]; v.Error != "" || len(s.Missing) != 1 || s.Missing[0] != "logs" || len(v.Lags) != 3 || lag(t, v, "all").Pending != 1 {
+		t.Errorf("saw %+v", v)
+	}
+	err := testutil.GatherAndCompare(reg, strings.NewReader(`
+# HELP penstock_queue_missing_consumers Destinations of this process that have no durable on the stream.
+# TYPE penstock_queue_missing_consumers gauge
+penstock_queue_missing_consumers{stream="PENSTOCK_DLQ"} 0
+penstock_queue_missing_consumers{stream="PENSTOCK_LOGS_0"} 1
+penstock_queue_missing_consumers{stream="PENSTOCK_METRICS_0"} 0
+penstock_queue_missing_consumers{stream="PENSTOCK_TRACES_0"} 0
+`), "penstock_queue_missing_consumers")
+	if err != nil {
+		t.Error(err)
+	}
+	if n, err := testutil.GatherAndCount(reg, "penstock_queue_oldest_unacked_age_seconds"); err != nil || n != 3 {
+		t.Errorf("%d ages, %v", n, err)
+	}
+}

@@ -254,7 +254,15 @@ func TestFullQueueAndClosedQueue(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	refusedRPC(t, "full", exportBytes(testContext(t), c, otlp.Logs, b), codes.Unavailable, true)
+	var wait time.Duration // 0: not known
+	d.Full = func(otlp.Signal) time.Duration { return wait }
+	for _, wait = range []time.Duration{0, 42 * time.Second} {
+		st := refusedRPC(t, "full", exportBytes(testContext(t), c, otlp.Logs, b), codes.Unavailable, true)
+		asked := st.Details()[0].(*errdetails.RetryInfo).RetryDelay.AsDuration()
+		if wait > 0 && asked != wait || wait == 0 && (asked < retryFull || asked > 2*retryFull) {
+			t.Errorf("asked to wait for %s, computed was %s", asked, wait)
+		}
+	}
 	if err := exportBytes(testContext(t), c, otlp.Traces, request(otlp.Traces, 5)); err != nil {
 		t.Errorf("another signal: %v", err)
 	}

@@ -41,6 +41,9 @@ type Intake struct {
 	// room for, before they are read. It is asked for each request; set it
 	// before serving.
 	Pressure func(otlp.Signal) *otlp.Refusal
+	// Full, unless nil, is the wait to ask for when the queue itself was full at
+	// the commit; 0: not known. Set it before serving.
+	Full func(otlp.Signal) time.Duration
 }
 
 // sayEvery is the interval between two lines about the same reason of refusal.
@@ -94,14 +97,14 @@ func (in *Intake) accept(ctx context.Context, transport string, s otlp.Signal, p
 	ticket, err := in.commit.Add(s, "", payload, info)
 	copied()
 	if err != nil {
-		return committer.Result{}, in.refused(s, transport, info.Items, answer(ctx, err))
+		return committer.Result{}, in.refused(s, transport, info.Items, in.answer(ctx, s, err))
 	}
 	waiting, cancel := context.WithTimeout(ctx, time.Duration(in.limits.CommitTimeout))
 	result, err := ticket.Wait(waiting)
 	cancel()
 	in.metrics.seconds.WithLabelValues(transport).Observe(time.Since(begin).Seconds())
 	if err != nil {
-		return committer.Result{}, in.refused(s, transport, info.Items, answer(ctx, err))
+		return committer.Result{}, in.refused(s, transport, info.Items, in.answer(ctx, s, err))
 	}
 	in.metrics.bytes.WithLabelValues(s.String(), transport).Add(float64(size))
 	in.metrics.accepted[s].WithLabelValues(transport).Add(float64(info.Items - result.Rejected))
@@ -127,6 +130,17 @@ func (in *Intake) refused(s otlp.Signal, transport string, items int, r *otlp.Re
 		in.said.Warn(string(r.Reason), "requests are refused", args...)
 	default: // of the client's making
 		in.log.Debug("request refused", args...)
+	}
+	return r
+}
+
+// answer asks for the computed wait when the queue is full.
+func (in *Intake) answer(ctx context.Context, s otlp.Signal, err error) *otlp.Refusal {
+	r := answer(ctx, err)
+	if r.Reason == otlp.ReasonQueueFull && in.Full != nil {
+		if d := in.Full(s); d > 0 {
+			r.RetryAfter = d
+		}
 	}
 	return r
 }
