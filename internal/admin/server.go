@@ -29,6 +29,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -79,6 +80,7 @@ type Server struct {
 	mu     sync.RWMutex // guards everything below
 	checks []check
 	status []provider
+	routes []string
 }
 
 // New registers the process's metrics and binds the port; Serve answers on it.
@@ -101,7 +103,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin port: %w", err)
 	}
-	s.routes()
+	s.route()
 	s.http = &http.Server{
 		Handler:           headers(s.ownName(withPeer(s.problems(s.mux)))),
 		ReadHeaderTimeout: headerTimeout,
@@ -167,10 +169,20 @@ func (s *Server) Start(a *app.App) {
 // Handle adds a role's own route, behind the guard. The pattern is that of
 // http.ServeMux; a pattern that exists panics there.
 func (s *Server) Handle(pattern string, h http.Handler) {
+	s.mu.Lock()
+	s.routes = append(s.routes, pattern)
+	s.mu.Unlock()
 	s.mux.Handle(pattern, s.o.Guard(deadline(writeTimeout, h)))
 }
 
-func (s *Server) routes() {
+// Routes are the patterns that Handle added.
+func (s *Server) Routes() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Clone(s.routes)
+}
+
+func (s *Server) route() {
 	open := func(pattern string, h http.HandlerFunc) { s.mux.Handle(pattern, deadline(writeTimeout, h)) }
 	open("GET /livez", s.livez)
 	open("GET /readyz", s.readyz)

@@ -7,6 +7,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/deadletter"
 	"github.com/penstock-otel/penstock/internal/fleet"
 	"github.com/penstock-otel/penstock/internal/job"
+	"github.com/penstock-otel/penstock/internal/queuewatch"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
@@ -15,8 +16,11 @@ import (
 type Backend struct {
 	Queue queue.Queue
 	Plan  topology.Plan
-	Fleet *fleet.Eye
-	Jobs  *job.Store
+	// Process is the id by which the others see this one.
+	Process string
+	Fleet   *fleet.Eye
+	Watch   *queuewatch.Watch
+	Jobs    *job.Store
 	// Recorder tells the ledger what operators do.
 	Recorder Recorder
 	// ReplayRate is that of jobs which name none, in bytes a second.

@@ -30,8 +30,8 @@ type Purged struct {
 	DryRun bool `json:"dry_run"`
 }
 
-// letterQuery is deadletter.Filter as a query.
-type letterQuery struct {
+// LetterQuery is deadletter.Filter as a query.
+type LetterQuery struct {
 	Destination string    `query:"destination"`
 	Reason      string    `query:"reason" doc:"damaged, rejected, too_large, expired."`
 	Code        string    `query:"code" doc:"The destination's."`
@@ -43,7 +43,7 @@ type letterQuery struct {
 	ID          []string  `query:"id,explode" maxItems:"100" doc:"Of the message or of the letter."`
 }
 
-func (q letterQuery) filter() deadletter.Filter {
+func (q LetterQuery) filter() deadletter.Filter {
 	return deadletter.Filter{Destination: q.Destination, Reason: q.Reason, Code: q.Code, Tenant: q.Tenant, Signal: q.Signal,
 		Stream: q.Stream, Since: q.Since, Until: q.Until, IDs: q.ID}
 }
@@ -53,7 +53,7 @@ func (a *API) registerLetters() {
 	const tag = "dead letters"
 	huma.Register(a.huma, patient(read("list-letters", "/dlq", tag, "Dead letters, oldest first, without their payload"), readPatience),
 		func(ctx context.Context, in *struct {
-			letterQuery
+			LetterQuery
 			After uint64 `query:"after" doc:"Only letters behind this sequence: next of the page before."`
 			Limit int    `query:"limit" minimum:"0" maximum:"1000" doc:"Letters a page; 0: 100."`
 		}) (*answer[Letters], error) {
@@ -72,7 +72,7 @@ func (a *API) registerLetters() {
 			return &answer[Letters]{Letters{infos, next}}, nil
 		})
 	huma.Register(a.huma, patient(read("summarize-letters", "/dlq/summary", tag, "How many dead letters there are, by destination, reason, signal and tenant"), readPatience),
-		func(ctx context.Context, in *letterQuery) (*answer[deadletter.Summary], error) {
+		func(ctx context.Context, in *LetterQuery) (*answer[deadletter.Summary], error) {
 			b, err := a.with()
 			if err != nil {
 				return nil, err

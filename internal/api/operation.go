@@ -37,7 +37,7 @@ func read(id, path, tag, summary string, errors ...int) huma.Operation {
 
 // operate is an operation behind the guard.
 func operate(method, id, path, tag, summary string, errors ...int) huma.Operation {
-	op := read(id, path, tag, summary, append(errors, http.StatusForbidden)...)
+	op := read(id, path, tag, summary, append(errors, http.StatusForbidden, http.StatusBadRequest, http.StatusRequestEntityTooLarge)...)
 	op.Method = method
 	op.Metadata[operator] = true
 	op.Extensions = map[string]any{"x-penstock-operator": true}

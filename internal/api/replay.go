@@ -27,7 +27,7 @@ type RedriveRequest struct {
 
 // registerReplay adds what starts jobs.
 func (a *API) registerReplay() {
-	huma.Register(a.huma, patient(operate(http.MethodPost, "plan-replay", "/replay/plan", "replay", "What a replay would send, before anything moves"), readPatience),
+	huma.Register(a.huma, patient(operate(http.MethodPost, "plan-replay", "/replay/plan", "replay", "What a replay would send, before anything moves", http.StatusNotFound), readPatience),
 		func(ctx context.Context, in *struct{ Body replay.Spec }) (*answer[replay.Plan], error) {
 			b, err := a.with()
 			if err != nil {
@@ -48,7 +48,7 @@ func (a *API) registerReplay() {
 			}
 			return &answer[replay.Plan]{p}, nil
 		})
-	start := operate(http.MethodPost, "start-replay", "/replay", "replay", "Start a replay; a worker takes it within seconds", http.StatusConflict)
+	start := operate(http.MethodPost, "start-replay", "/replay", "replay", "Start a replay; a worker takes it within seconds", http.StatusConflict, http.StatusNotFound)
 	start.DefaultStatus = http.StatusCreated
 	huma.Register(a.huma, start, func(ctx context.Context, in *struct{ Body ReplayRequest }) (*answer[JobView], error) {
 		b, err := a.with()
@@ -63,7 +63,7 @@ func (a *API) registerReplay() {
 		j, err := replay.Start(ctx, b.Jobs, b.Queue, b.Plan, s, replay.StartOptions{ID: in.Body.ID, By: admin.Peer(ctx)})
 		return a.started(ctx, b, "start replay", s.Destination, j, err)
 	})
-	redrive := operate(http.MethodPost, "redrive-letters", "/dlq/redrive", "dead letters", "Deliver dead letters again, as a job; what is confirmed leaves the dead-letter stream", http.StatusConflict)
+	redrive := operate(http.MethodPost, "redrive-letters", "/dlq/redrive", "dead letters", "Deliver dead letters again, as a job; what is confirmed leaves the dead-letter stream", http.StatusConflict, http.StatusNotFound)
 	redrive.DefaultStatus = http.StatusCreated
 	huma.Register(a.huma, redrive, func(ctx context.Context, in *struct{ Body RedriveRequest }) (*answer[JobView], error) {
 		b, err := a.with()
