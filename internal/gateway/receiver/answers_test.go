@@ -247,6 +247,8 @@ func TestErrorsOfTheQueueAreRetryable(t *testing.T) {
 
 func TestFullQueueAndClosedQueue(t *testing.T) {
 	d := open(t, func(s *setup) { s.codec, s.streamBytes = "none", 100<<10 })
+	var computed atomic.Int64 // 0: not known
+	d.Full = func(otlp.Signal) time.Duration { return time.Duration(computed.Load()) }
 	c := d.dial(t)
 	b := bigLog(t, strings.Repeat("x", 40<<10))
 	for range 2 {
@@ -254,9 +256,8 @@ func TestFullQueueAndClosedQueue(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var wait time.Duration // 0: not known
-	d.Full = func(otlp.Signal) time.Duration { return wait }
-	for _, wait = range []time.Duration{0, 42 * time.Second} {
+	for _, wait := range []time.Duration{0, 42 * time.Second} {
+		computed.Store(int64(wait))
 		st := refusedRPC(t, "full", exportBytes(testContext(t), c, otlp.Logs, b), codes.Unavailable, true)
 		asked := st.Details()[0].(*errdetails.RetryInfo).RetryDelay.AsDuration()
 		if wait > 0 && asked != wait || wait == 0 && (asked < retryFull || asked > 2*retryFull) {
