@@ -260,7 +260,7 @@ func TestFullQueueAndClosedQueue(t *testing.T) {
 		computed.Store(int64(wait))
 		st := refusedRPC(t, "full", exportBytes(testContext(t), c, otlp.Logs, b), codes.Unavailable, true)
 		asked := st.Details()[0].(*errdetails.RetryInfo).RetryDelay.AsDuration()
-		if wait > 0 && asked != wait || wait == 0 && (asked < retryFull || asked > 2*retryFull) {
+		if wait > 0 && asked != wait || wait == 0 && (asked < retryFull/2 || asked > 2*retryFull) {
 			t.Errorf("asked to wait for %s, computed was %s", asked, wait)
 		}
 	}
