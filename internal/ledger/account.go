@@ -42,6 +42,9 @@ type reader struct {
 	// pending is an estimate of what is not settled of what the book has.
 	pending      Sum
 	pendingExact bool
+	// most is the most that can be settled: what was delivered above the floor
+	// may be, but for its first message.
+	most Sum
 }
 
 func newAccount(destination string) account {
@@ -74,6 +77,17 @@ func (a *account) settled(signal string) (items uint64) {
 	for _, r := range a.Readers {
 		if r.Signal == signal {
 			items += r.Settled.minus(r.Before.total()).Items + r.Again
+		}
+	}
+	return items
+}
+
+// settledMost is what the queue can have settled at most.
+func (a *account) settledMost(signal string) (items uint64) {
+	items = byTenant(a.Carry[signal]).total().Items
+	for _, r := range a.Readers {
+		if r.Signal == signal {
+			items += max(r.most.Items, r.Settled.Items) - min(r.Before.total().Items, r.Settled.Items) + r.Again
 		}
 	}
 	return items

@@ -108,9 +108,7 @@ func within(ctx context.Context, b queue.Browser, d time.Duration) (queue.Entry,
 // before what was purged. What was accepted stays accepted, and what no
 // destination had of what is gone is missing.
 func (s *state) madeAnew(b *book, st queue.StreamState) {
-	s.looks.v.Broken = append(s.looks.v.Broken, fmt.Sprintf("stream %s held %d to %d at %s, and %d was counted: it was made anew, or lost its end",
-		b.Stream, st.FirstSeq, st.LastSeq, time.Now().UTC().Format(time.RFC3339), b.Counted))
-	s.looks.v.Broken = s.looks.v.Broken[max(0, len(s.looks.v.Broken)-maxBroken):]
+	s.broken("stream %s held %d to %d, and %d was counted: it was made anew, or lost its end", b.Stream, st.FirstSeq, st.LastSeq, b.Counted)
 	if r := s.readers[b.Stream]; r != nil {
 		_ = r.Close() // nothing depends on it
 		delete(s.readers, b.Stream)
@@ -130,6 +128,13 @@ func (s *state) madeAnew(b *book, st queue.StreamState) {
 
 // maxBroken bounds what is remembered of streams that broke.
 const maxBroken = 8
+
+// broken is an alarm until an operator knows of it.
+func (s *state) broken(format string, args ...any) {
+	l := &s.looks.v
+	l.Broken = append(l.Broken, fmt.Sprintf(format, args...)+", seen at "+time.Now().UTC().Format(time.RFC3339))
+	l.Broken = l.Broken[max(0, len(l.Broken)-maxBroken):]
+}
 
 // foreign notices what somebody else than the janitor purged. What a destination
 // is not known to have had of it is evidence that it may be missing.
@@ -159,7 +164,7 @@ func (s *state) foreign(ctx context.Context, b *book, st queue.StreamState) erro
 			s.looks.v.row(row{name, r.Signal}).Evidence += lost
 		}
 		if gap := less(st.FirstSeq-1, b.Counted); gap > 0 {
-			s.alarm("stream %s was purged up to %d by somebody else than the janitor, %d messages of it before they were counted; destination %s had it up to %d",
+			s.broken("stream %s was purged up to %d by somebody else than the janitor, %d messages of it before they were counted; destination %s had it up to %d",
 				st.Name, st.FirstSeq-1, gap, name, r.Floor)
 		}
 	}

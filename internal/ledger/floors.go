@@ -178,14 +178,19 @@ func (s *state) pending(b *book, r *reader, c queue.ConsumerState) (Sum, bool) {
 	rest := b.Total.minus(upTo)
 	above := less(delivered, c.AckFloor)
 	held := upTo.minus(r.Settled)
+	r.most = upTo
 	switch {
 	case unsettled == 0 || above == 0:
 		return rest, exact
 	case unsettled >= above:
+		r.most = r.Settled
 		return rest.plus(held), exact && r.Exact
 	}
 	first, _, exactFirst := b.upTo(c.AckFloor + 1)
 	one := first.minus(r.Settled)
+	if exactFirst && r.Exact {
+		r.most = upTo.minus(one)
+	}
 	others := held.minus(one)
 	share := float64(unsettled-1) / float64(above-1)
 	part := func(n uint64) uint64 { return uint64(float64(n)*share + 0.5) }

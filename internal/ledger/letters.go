@@ -107,23 +107,31 @@ func (l *letters) messages() (n uint64) {
 	return n
 }
 
-// record takes a note over, once.
-func (l *letters) record(n note) {
+// record takes a note over, once. Letters in it that are newer than what was
+// counted are left for later, which it tells. unseen tells which letters were gone
+// when they should have been counted.
+func (l *letters) record(n note, unseen func(seq uint64) bool) (later bool) {
 	to := map[string]map[cell]Sum{notePurged: l.Purged, noteRedriven: l.Redriven}[n.Kind]
 	if to == nil {
-		return
+		return false
+	}
+	for _, x := range n.Letters {
+		if x.Seq > l.Counted {
+			return true
+		}
 	}
 	for _, x := range n.Letters {
 		if l.Recorded.has(x.Seq) {
 			continue
 		}
 		l.Recorded.add(x.Seq)
-		c := cell{row{x.Destination, x.Signal}, x.Tenant}
-		if _, ok := l.Written[c]; !ok {
-			c.tenant = fleet.OtherTenants
+		c := l.cell(deadletter.Info{Destination: x.Destination, Signal: x.Signal, Tenant: x.Tenant})
+		if unseen(x.Seq) {
+			l.Written[c] = l.Written[c].plus(Sum{Messages: 1, Items: x.Whole})
 		}
 		to[c] = to[c].plus(Sum{Messages: 1, Items: x.Items})
 	}
+	return false
 }
 
 // ranges is a set of sequences, as sorted ranges with both ends in.

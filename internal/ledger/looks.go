@@ -17,6 +17,10 @@ type looks struct {
 	Broken []string `json:"broken,omitempty"`
 	// Forgave is the revision of the operator's word that was taken over last.
 	Forgave uint64 `json:"forgave,omitempty"`
+
+	// Of one look: those who were resolved, and what was explained before that.
+	fresh  []*seen
+	before map[row]uint64
 }
 
 // snapshot is what was settled of each row at a look.
@@ -87,9 +91,10 @@ func (l *looks) at(n uint64) (snapshot, bool) {
 // listen takes note of who has told something new, and resolves who has died. It
 // returns the look of which everything that was settled has been told, or is
 // explained.
-func (l *looks) listen(processes []fleet.Sighting) (told uint64) {
+func (l *looks) listen(processes []fleet.Sighting, most map[row]uint64) (told uint64) {
 	there := map[string]bool{}
 	told = less(l.N, margin)
+	l.before, l.fresh = map[row]uint64{}, nil
 	for _, p := range processes {
 		there[p.ID] = true
 		s := l.Processes[p.ID]
@@ -108,7 +113,7 @@ func (l *looks) listen(processes []fleet.Sighting) (told uint64) {
 		case l.N-s.N < margin:
 			told = min(told, less(s.N, margin))
 		default:
-			l.resolve(s, p)
+			l.resolve(s, p, most)
 		}
 	}
 	for id, s := range l.Processes {
@@ -125,8 +130,9 @@ func (l *looks) listen(processes []fleet.Sighting) (told uint64) {
 }
 
 // resolve takes a process for dead: of what was settled from its last word until
-// now it may have settled all, without telling.
-func (l *looks) resolve(s *seen, p fleet.Sighting) {
+// now it may have settled all, without telling. most is what can be settled by
+// now, also above the floors.
+func (l *looks) resolve(s *seen, p fleet.Sighting, most map[row]uint64) {
 	own := map[string]bool{}
 	for _, d := range p.Destinations {
 		own[d.Name] = true
@@ -135,12 +141,34 @@ func (l *looks) resolve(s *seen, p fleet.Sighting) {
 		own[t.Destination] = true
 	}
 	before, _ := l.at(less(s.N, margin))
-	now := l.Ring[len(l.Ring)-1]
 	s.Resolved, s.Explains = true, map[row]uint64{}
-	for r, n := range now.Settled {
-		if d := less(n, before.Settled[r]); d > 0 && own[r.destination] {
-			s.Explains[r] = d
+	for r, n := range most {
+		d := less(n, before.Settled[r])
+		if d == 0 || !own[r.destination] {
+			continue
 		}
+		if _, known := l.before[r]; !known {
+			l.before[r] = l.explained(r)
+		}
+		s.Explains[r] = d
+	}
+	l.fresh = append(l.fresh, s)
+}
+
+// bound takes back what those who were resolved at this look cannot have kept to
+// themselves: all together, no more than what is settled at most and not counted.
+func (l *looks) bound(r row, uncounted int64) {
+	before, resolved := l.before[r]
+	if !resolved {
+		return
+	}
+	over := less(l.explained(r), max(before, uint64(max(0, uncounted))))
+	for _, s := range l.fresh {
+		n := min(over, s.Explains[r])
+		if s.Explains[r] -= n; s.Explains[r] == 0 {
+			delete(s.Explains, r)
+		}
+		over -= n
 	}
 }
 
@@ -175,12 +203,13 @@ func (l *looks) trim(since uint64) {
 }
 
 // judge compares what was settled at the look that all have told of with what is
-// counted by now, and returns what is missing. whole: all that was accepted is
-// settled, and nothing has changed since that look; then what differs is what it
-// will always be.
-func (l *looks) judge(r row, old, now, counted uint64, whole bool) (missing uint64) {
+// counted by now, and returns what is missing. most is what can be settled by now.
+// whole: all that was accepted is settled, and nothing has changed since that
+// look; then what differs is what it will always be.
+func (l *looks) judge(r row, old, now, most, counted uint64, whole bool) (missing uint64) {
 	d := l.row(r)
 	count := int64(counted) + int64(d.Missing+d.Forgiven) - int64(d.Twice)
+	l.bound(r, int64(most)-count)
 	raw := int64(old) - count
 	explained := int64(l.explained(r))
 	excess := max(0, raw-explained, min(int64(d.Evidence), raw))

@@ -30,6 +30,9 @@ type gone struct {
 	Signal      string `json:"s"`
 	Tenant      string `json:"t,omitempty"`
 	Items       uint64 `json:"n"`
+	// Whole is what the letter had. It counts as written when it is gone before it
+	// was counted; not of a letter that a redrive wrote.
+	Whole uint64 `json:"w,omitempty"`
 }
 
 // Recorder tells the ledger what operators do. Every method returns when what it
@@ -68,7 +71,11 @@ func (r *Recorder) Redriven(ctx context.Context, letters []Redriven) error {
 }
 
 func goneOf(i deadletter.Info, items uint64) gone {
-	return gone{Seq: i.Sequence, Destination: i.Destination, Signal: i.Signal, Tenant: i.Tenant, Items: items}
+	g := gone{Seq: i.Sequence, Destination: i.Destination, Signal: i.Signal, Tenant: i.Tenant, Items: items}
+	if i.Redrives == 0 {
+		g.Whole = sumOf(i).Items
+	}
+	return g
 }
 
 // save stores a note under a key that is the same for the same letters.

@@ -32,20 +32,22 @@ func (s *state) readLetters(ctx context.Context) error {
 		l.Recorded = nil
 	}
 	born := s.letters.born()
+	from, found := l.Counted, map[uint64]bool{}
 	if st.LastSeq > l.Counted {
 		if gap := less(st.FirstSeq-1, l.Counted); gap > 0 && l.Counted > 0 {
 			l.Gaps += gap
 		}
 		o := deadletter.ReadOptions{After: l.Counted}
-		for found, err := range deadletter.Read(ctx, s.q, topology.DeadLetters, deadletter.Filter{UpTo: st.LastSeq}, o) {
+		for letter, err := range deadletter.Read(ctx, s.q, topology.DeadLetters, deadletter.Filter{UpTo: st.LastSeq}, o) {
 			if err != nil {
 				return err
 			}
-			l.add(found.Info, born)
+			l.add(letter.Info, born)
+			found[letter.Sequence] = true
 		}
 		l.Counted = max(l.Counted, st.LastSeq)
 	}
-	if err := s.readNotes(ctx, st.FirstSeq); err != nil {
+	if err := s.readNotes(ctx, st.FirstSeq, func(seq uint64) bool { return seq > from && !found[seq] }); err != nil {
 		return err
 	}
 	if l.messages() != st.Messages && time.Since(s.scanned) >= scanEvery {
@@ -81,7 +83,7 @@ func (s *state) scan(ctx context.Context) error {
 
 // readNotes takes over what is told of letters that are removed. As long as there
 // are notes nothing is forgotten of what was taken over.
-func (s *state) readNotes(ctx context.Context, first uint64) error {
+func (s *state) readNotes(ctx context.Context, first uint64, unseen func(uint64) bool) error {
 	values, err := s.q.List(ctx, keyNote)
 	if err != nil {
 		return fmt.Errorf("list the notes of removed dead letters: %w", err)
@@ -94,8 +96,9 @@ func (s *state) readNotes(ctx context.Context, first uint64) error {
 		if err := json.Unmarshal(v.Data, &n); err != nil {
 			return fmt.Errorf("read %s: %w", v.Key, err)
 		}
-		s.letters.v.record(n)
-		s.done = append(s.done, v)
+		if !s.letters.v.record(n, unseen) {
+			s.done = append(s.done, v)
+		}
 	}
 	return nil
 }

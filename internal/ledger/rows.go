@@ -29,15 +29,16 @@ func (s *state) names() []string { return slices.Sorted(maps.Keys(s.accounts)) }
 
 // judge makes the rows and finds what is missing.
 func (s *state) judge(processes []fleet.Sighting) []Row {
-	settled := map[row]uint64{}
+	settled, most := map[row]uint64{}, map[row]uint64{}
 	for name, a := range s.accounts {
 		for signal := range a.v.signals() {
 			settled[row{name, signal}] = a.v.settled(signal)
+			most[row{name, signal}] = a.v.settledMost(signal)
 		}
 	}
 	l := &s.looks.v
 	l.begin(settled)
-	old, known := l.at(l.listen(processes))
+	old, known := l.at(l.listen(processes, most))
 	if !known {
 		old.Settled = nil
 	}
@@ -49,7 +50,7 @@ func (s *state) judge(processes []fleet.Sighting) []Row {
 				continue
 			}
 			r := row{name, signal.String()}
-			rows = append(rows, s.row(a, r, old.Settled[r], settled[r], a.tallies(processes)))
+			rows = append(rows, s.row(a, r, old.Settled[r], settled[r], most[r], a.tallies(processes)))
 		}
 	}
 	for r := range l.Rows {
@@ -63,7 +64,7 @@ func (s *state) judge(processes []fleet.Sighting) []Row {
 	return rows
 }
 
-func (s *state) row(a *account, r row, old, now uint64, tallies map[cell]fleet.Tally) Row {
+func (s *state) row(a *account, r row, old, now, most uint64, tallies map[cell]fleet.Tally) Row {
 	l, letters := &s.looks.v, &s.letters.v
 	t := toldOf(tallies, r)
 	accepted := a.accepted(r.signal, s.books).total().Items
@@ -82,7 +83,7 @@ func (s *state) row(a *account, r row, old, now uint64, tallies map[cell]fleet.T
 		rest := less(accepted+again+d.Twice, counted+d.Missing+d.Forgiven)
 		counted, given, old = counted+rest, given+rest, now
 	}
-	missing := l.judge(r, old, now, counted, now == accepted+again)
+	missing := l.judge(r, old, now, most, counted, now == accepted+again)
 	purged := of(letters.Purged, r).Items
 	redriven := of(letters.Redriven, r).Items
 	v := Row{Signal: r.signal, Destination: r.destination, Accepted: accepted, Pending: pending.Items, PendingEstimated: !exact,
