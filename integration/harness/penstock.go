@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -31,8 +33,10 @@ type Role struct {
 type Queue struct {
 	URL, Dir, Listen, Durability, MaxBytes string
 
-	MonitorListen string // of the embedded server
-	MonitorURL    string // of the external one, to verify what it does
+	MonitorListen string   // of the embedded server
+	MonitorURL    string   // of the external one, to verify what it does
+	MonitorURLs   []string // the same of a cluster
+	Replicas      int      // of each stream on a cluster
 }
 
 func (q Queue) yaml() string {
@@ -43,10 +47,25 @@ func (q Queue) yaml() string {
 			out += fmt.Sprintf("  %s: %q\n", kv[0], kv[1])
 		}
 	}
+	monitors := q.MonitorURLs
 	if q.MonitorURL != "" {
-		out += fmt.Sprintf("  monitor_urls: [%q]\n", q.MonitorURL)
+		monitors = append(monitors, q.MonitorURL)
+	}
+	if len(monitors) > 0 {
+		out += fmt.Sprintf("  monitor_urls: [%s]\n", quoted(monitors))
+	}
+	if q.Replicas > 0 {
+		out += fmt.Sprintf("  replicas: %d\n", q.Replicas)
 	}
 	return out
+}
+
+func quoted(list []string) string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = strconv.Quote(s)
+	}
+	return strings.Join(out, ", ")
 }
 
 func newRole(t testing.TB, name, pkg string, args []string, q Queue, more string) *Role {
@@ -113,33 +132,4 @@ func (r *Role) StartUnready() {
 func (r *Role) Terminate() {
 	r.t.Helper()
 	r.Stop(stopPatience)
-}
-
-// NATS is a real nats-server with JetStream that syncs every write.
-type NATS struct {
-	*Process
-	URL, MonitorURL string
-
-	t      testing.TB
-	config string
-}
-
-// NewNATS writes the configuration; the data survive Stop and Start.
-func NewNATS(t testing.TB) *NATS {
-	t.Helper()
-	addr, monitor := FreeAddr(t), FreeAddr(t)
-	n := &NATS{URL: "nats://" + addr, MonitorURL: "http://" + monitor, t: t, config: filepath.Join(t.TempDir(), "nats.conf")}
-	config := fmt.Sprintf("server_name: one\nlisten: %q\nhttp: %q\nmax_payload: 8MB\njetstream {\n  store_dir: %q\n  sync_interval: always\n  max_file_store: 8GB\n}\n",
-		addr, monitor, t.TempDir())
-	if err := os.WriteFile(n.config, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-// Start runs the server and waits until JetStream is there.
-func (n *NATS) Start() {
-	n.t.Helper()
-	n.Process = Start(n.t, "nats-server", Binary(n.t, NATSServer), "-c", n.config)
-	n.Ready(n.MonitorURL+"/healthz", startPatience)
 }

@@ -39,7 +39,7 @@ func Start(t testing.TB, name, path string, args ...string) *Process {
 	defer log.Close() // the child has its own copy
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	for _, kv := range os.Environ() { // what steers the tests is no configuration of the program
-		if !strings.HasPrefix(kv, "PENSTOCK_TEST_") && !strings.HasPrefix(kv, allowNoPowerCut) {
+		if !strings.HasPrefix(kv, "PENSTOCK_TEST_") && !strings.HasPrefix(kv, "PENSTOCK_ALLOW_") {
 			p.cmd.Env = append(p.cmd.Env, kv)
 		}
 	}
