@@ -126,6 +126,17 @@ func (l *Ledger) Counts() Counts {
 	return c
 }
 
+// Acked calls fn with each run of acknowledged items, [from, to) of a source.
+func (l *Ledger) Acked(fn func(source uint32, from, to uint64)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for source, a := range l.sources {
+		for _, r := range a.acked {
+			fn(source, r[0], r[1])
+		}
+	}
+}
+
 // Missing is the number of acknowledged items that have not arrived, and where.
 func (l *Ledger) Missing(s *Sink) (items uint64, where []string) {
 	l.mu.Lock()

@@ -35,6 +35,17 @@ func Answer(code codes.Code) Behaviour {
 	}
 }
 
+// RejectItem refuses for good each request that has the item in it.
+func RejectItem(id uint64) Behaviour {
+	return func(_ context.Context, sig otlp.Signal, body []byte) error {
+		has := false
+		if _, err := sample.ItemIDs(sig, body, func(other uint64) { has = has || other == id }); err != nil || has {
+			return status.Errorf(codes.InvalidArgument, "the test's backend does not take item %d: %v", id, err)
+		}
+		return nil
+	}
+}
+
 // Hang takes nothing and answers nothing until the caller gives up.
 func Hang(ctx context.Context, _ otlp.Signal, _ []byte) error {
 	<-ctx.Done()
