@@ -52,10 +52,10 @@ func TestRandomBackend(t *testing.T) {
 	listen := harness.FreeAddr(t)
 	// One call on a connection: what a reset connection takes along is then one
 	// call, which was not taken.
-	common := "tls: {insecure: true}, compression: none, timeout: 3s, retry: {initial: 10ms, max: 100ms}, max_in_flight: 24"
-	up := harness.NewUpTo(t, harness.Queue{Dir: t.TempDir(), Listen: listen, Durability: "process", MaxBytes: "4GiB"}, fmt.Sprintf(
-		"destinations:\n  - {name: overgrpc, protocol: grpc, endpoints: [%q], pool: {max_calls: 1}, %s}\n  - {name: overhttp, protocol: http, endpoints: [%q], %s}\n",
-		backends["overgrpc"].GRPCAddr, common, "http://"+backends["overhttp"].HTTPAddr, common))
+	more := "timeout: 3s, retry: {initial: 10ms, max: 100ms}, max_in_flight: 24"
+	up := harness.NewUpTo(t, harness.Queue{Dir: t.TempDir(), Listen: listen, Durability: "process", MaxBytes: "4GiB"}, harness.Destinations(
+		harness.Destination{Name: "overgrpc", Protocol: "grpc", Endpoint: backends["overgrpc"].GRPCAddr, More: "pool: {max_calls: 1}, " + more},
+		harness.Destination{Name: "overhttp", Protocol: "http", Endpoint: backends["overhttp"].HTTPAddr, More: more}))
 	up.Start()
 	// Small requests, and now and then one that is over the 4 MiB of the backends.
 	load := harness.StartLoad(t, ledger, harness.LoadConfig{GRPC: up.GRPCAddr, HTTP: up.HTTPAddr, Items: 5, Clients: 4})

@@ -254,6 +254,17 @@ func Send(t testing.TB, grpcAddr string, sig otlp.Signal, body []byte, compress 
 	}
 }
 
+// Send sends one request with that many items over gRPC and notes it; it fails
+// the test unless the request is taken whole.
+func (l *Ledger) Send(t testing.TB, grpcAddr string, sig otlp.Signal, items int) {
+	t.Helper()
+	g := sample.New(l.Seed, sample.Shape{Source: sources.Add(1), PointIDs: true})
+	body := g.Append(nil, sig, items, time.Now())
+	l.sent(g.Source(), g.Next())
+	Send(t, grpcAddr, sig, body, false)
+	l.acked(g.Source(), 0, g.Next())
+}
+
 // Seed is PENSTOCK_TEST_SEED, or one of the clock. It is printed either way.
 func Seed(t testing.TB) uint64 {
 	t.Helper()

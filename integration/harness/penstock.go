@@ -107,12 +107,33 @@ func NewWorker(t testing.TB, q Queue, destinations string) *Role {
 
 // GRPCDestination is the destinations section for one OTLP/gRPC backend.
 func GRPCDestination(addr string) string {
-	return fmt.Sprintf("destinations:\n  - {name: backend, protocol: grpc, endpoints: [%q], tls: {insecure: true}, compression: none}\n", addr)
+	return Destinations(Destination{Name: "backend", Protocol: "grpc", Endpoint: addr})
 }
 
 // HTTPDestination is the same over OTLP/HTTP.
 func HTTPDestination(addr string) string {
-	return fmt.Sprintf("destinations:\n  - {name: backend, protocol: http, endpoints: [%q], tls: {insecure: true}, compression: none}\n", "http://"+addr)
+	return Destinations(Destination{Name: "backend", Protocol: "http", Endpoint: addr})
+}
+
+// Destination is one of several.
+type Destination struct {
+	Name, Protocol, Endpoint string
+	More                     string // further keys, as YAML in braces has them
+}
+
+// Destinations is the destinations section for these, over plain text.
+func Destinations(list ...Destination) string {
+	out := "destinations:\n"
+	for _, d := range list {
+		if d.More != "" {
+			d.More = ", " + d.More
+		}
+		if d.Protocol == "http" {
+			d.Endpoint = "http://" + d.Endpoint
+		}
+		out += fmt.Sprintf("  - {name: %s, protocol: %s, endpoints: [%q], tls: {insecure: true}, compression: none%s}\n", d.Name, d.Protocol, d.Endpoint, d.More)
+	}
+	return out
 }
 
 // Start runs the process and waits until it is ready.

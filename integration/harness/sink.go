@@ -35,6 +35,15 @@ func Answer(code codes.Code) Behaviour {
 	}
 }
 
+// Slow takes everything, each request after the time, also when the caller is no
+// longer there to hear of it.
+func Slow(d time.Duration) Behaviour {
+	return func(context.Context, otlp.Signal, []byte) error {
+		time.Sleep(d)
+		return nil
+	}
+}
+
 // RejectItem refuses for good each request that has the item in it.
 func RejectItem(id uint64) Behaviour {
 	return func(_ context.Context, sig otlp.Signal, body []byte) error {
