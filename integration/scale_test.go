@@ -23,7 +23,7 @@ func TestWorkersScale(t *testing.T) {
 	quickRedelivery(t)
 	sink := harness.NewSink(t)
 	listen, monitor := harness.FreeAddr(t), harness.FreeAddr(t)
-	destination := harness.Destinations(harness.Destination{Name: "backend", Protocol: "grpc", Endpoint: sink.GRPCAddr, More: "max_in_flight: 4"})
+	destination := harness.Destinations(harness.Destination{Name: "backend", Protocol: "grpc", Endpoint: sink.GRPCAddr, More: "max_in_flight: 4, merge_messages: 1"})
 	t.Setenv("PENSTOCK_GATEWAY_BATCH_MAX_ITEMS", "400")
 	gateway := harness.NewGateway(t, harness.Queue{Dir: t.TempDir(), Listen: listen, MonitorListen: monitor, Durability: "process", MaxBytes: "4GiB"}, destination)
 	gateway.Start()
