@@ -50,6 +50,9 @@ type browser struct {
 	stop context.CancelFunc
 	once sync.Once
 
+	opening chan error     // the next consumer is being made; Next alone has it
+	openers sync.WaitGroup // waited for by Close
+
 	mu     sync.Mutex // guards what follows
 	reader *reader    // nil between two consumers
 	closed bool
@@ -102,6 +105,7 @@ func (b *browser) open(ctx context.Context) error {
 		Replicas:          1,
 	})
 	if err != nil {
+		b.abandon(name) // the answer may be what failed
 		return apiError("browsing stream "+b.stream, err)
 	}
 	l, err := b.q.consumeLink(ctx, toBrowse, b.o.MaxBytes)
@@ -221,34 +225,53 @@ func (b *browser) drop(r *reader) {
 	b.abandon(r.consumer)
 }
 
-// reopen makes a consumer, and waits before that if the last ones brought
-// nothing. Only what is for good is an error.
+// reopen makes a consumer. That goes on when ctx ends, for the next Next. Only
+// what is for good is an error.
 func (b *browser) reopen(ctx context.Context) error {
-	if b.tries > 0 {
+	if b.opening == nil {
+		b.mu.Lock()
+		if b.closed {
+			b.mu.Unlock()
+			return b.isClosed()
+		}
+		opening, try := make(chan error, 1), b.tries
+		b.opening = opening
+		b.tries++
+		b.openers.Go(func() { opening <- b.openAgain(try) })
+		b.mu.Unlock()
+	}
+	select {
+	case err := <-b.opening:
+		b.opening = nil
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-b.ctx.Done():
+		return b.isClosed()
+	}
+}
+
+// openAgain waits before it opens, if the last consumers brought nothing.
+func (b *browser) openAgain(try int) error {
+	if try > 0 {
 		select {
-		case <-time.After(jitter(min(b.q.tune.backoffMax, b.q.tune.backoffMin<<min(b.tries-1, 16)))):
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-time.After(jitter(min(b.q.tune.backoffMax, b.q.tune.backoffMin<<min(try-1, 16)))):
 		case <-b.ctx.Done():
 			return b.isClosed()
 		}
 	}
-	b.tries++
-	open, cancel := context.WithTimeout(ctx, min(2*time.Second, b.q.cfg.PublishTimeout))
+	ctx, cancel := context.WithTimeout(b.ctx, min(2*time.Second, b.q.cfg.PublishTimeout))
 	defer cancel()
-	defer context.AfterFunc(b.ctx, cancel)()
-	err := b.open(open)
+	defer context.AfterFunc(b.q.control.alive(), cancel)()
+	err := b.open(ctx)
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
 	case b.ctx.Err() != nil:
 		return b.isClosed()
 	case errors.Is(err, queue.ErrNotFound):
 		return err
-	}
-	if b.tries == 1 {
+	case try == 0:
 		b.q.control.log.Warn("queue: browsing is interrupted; trying on", "stream", b.stream, "from", b.from, "error", err)
 	}
 	return nil
@@ -264,6 +287,7 @@ func (b *browser) Close() error {
 		r := b.reader
 		b.reader = nil
 		b.mu.Unlock()
+		b.openers.Wait()
 		if r == nil {
 			return
 		}

@@ -59,13 +59,22 @@ func (q *Queue) getFromLeader(ctx context.Context, stream, what string, seq uint
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	var h nats.Header
-	if len(m.Header) > 0 {
-		if h, err = nats.DecodeHeadersMsg(m.Header); err != nil {
-			return nil, time.Time{}, fmt.Errorf("queue: %s: headers: %w", what, err)
-		}
+	h, err := headers(m.Header)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("queue: %s: %w", what, err)
 	}
 	return message(h, m.Data), m.Time, nil
+}
+
+func headers(raw []byte) (nats.Header, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	h, err := nats.DecodeHeadersMsg(raw)
+	if err != nil {
+		return nil, fmt.Errorf("headers: %w", err)
+	}
+	return h, nil
 }
 
 // stored is a message as the leader gives it.

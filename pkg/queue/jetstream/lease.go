@@ -23,8 +23,7 @@ const (
 
 // leases is what this process knows of leases. Holders write an entry anew to
 // renew it, by compare-and-set on its revision: of two who think that a lease
-// is free, one gets it. Reads may come from a replica that lags; then the write
-// fails, which is the safe side.
+// is free, one gets it.
 //
 // The time that the server stored an entry at is not looked at: it would have to
 // be compared with a clock of this machine.
@@ -73,13 +72,12 @@ func (q *Queue) Lease(ctx context.Context, name, holder string, ttl time.Duratio
 			return held, err
 		}
 	}
-	have, revision, err := readLease(ctx, kv, name)
+	have, revision, err := q.readLease(ctx, name)
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound):
-		return write(0)
 	case err != nil:
 		return false, l.failed(name, err)
-	case have.Holder == holder: // the answer to an earlier write was lost
+	case have.Holder == "", // free
+		have.Holder == holder: // the answer to an earlier write was lost
 		return write(revision)
 	}
 	if was := l.seen[name]; was.revision != revision {
@@ -99,12 +97,12 @@ func (q *Queue) Release(ctx context.Context, name, holder string) error {
 	}
 	defer done()
 	delete(l.mine, name)
-	have, revision, err := readLease(ctx, kv, name)
+	have, revision, err := q.readLease(ctx, name)
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound), err == nil && have.Holder != holder:
-		return nil
 	case err != nil:
 		return l.failed(name, err)
+	case have.Holder != holder:
+		return nil
 	}
 	err = kv.Delete(ctx, leaseKey(name), jetstream.LastRevision(revision))
 	if err != nil && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
@@ -156,32 +154,40 @@ func (q *Queue) stateBucket(ctx context.Context) (jetstream.KeyValue, error) {
 
 func leaseKey(name string) string { return "lease." + name }
 
-func readLease(ctx context.Context, kv jetstream.KeyValue, name string) (have leaseEntry, revision uint64, err error) {
-	entry, err := kv.Get(ctx, leaseKey(name))
+// readLease asks the leader. Without a holder it gives the revision of the marker
+// that the last one has left, or 0.
+func (q *Queue) readLease(ctx context.Context, name string) (have leaseEntry, revision uint64, err error) {
+	m, err := q.askLeader(ctx, "KV_"+StateBucket, "lease "+name, map[string]any{"last_by_subj": "$KV." + StateBucket + "." + leaseKey(name)})
+	switch {
+	case err == nil:
+	case errors.Is(err, queue.ErrNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound):
+		return have, 0, nil
+	default:
+		return have, 0, err
+	}
+	h, err := headers(m.Header)
 	if err != nil {
 		return have, 0, err
 	}
-	if err := json.Unmarshal(entry.Value(), &have); err != nil {
+	if isMarker(h) {
+		return have, m.Sequence, nil
+	}
+	if err := json.Unmarshal(m.Data, &have); err != nil {
 		return have, 0, fmt.Errorf("the entry %s of bucket %s is not a lease: %w; delete it", leaseKey(name), StateBucket, err)
 	}
-	return have, entry.Revision(), nil
+	return have, m.Sequence, nil
 }
 
-// write puts the value if the entry is still at the revision; 0: if there is none.
+// write puts the value if the entry is still at the revision, or 0 for none.
 func (l *leases) write(ctx context.Context, kv jetstream.KeyValue, name, holder string, value []byte, revision uint64) (bool, error) {
 	delete(l.mine, name)
 	delete(l.seen, name)
-	var err error
-	if revision == 0 {
-		revision, err = kv.Create(ctx, leaseKey(name), value)
-	} else {
-		revision, err = kv.Update(ctx, leaseKey(name), value, revision)
-	}
+	revision, err := kv.Update(ctx, leaseKey(name), value, revision)
 	switch {
 	case err == nil:
 		l.mine[name] = written{holder, revision}
 		return true, nil
-	case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch):
+	case errors.Is(err, jetstream.ErrKeyRevisionMismatch):
 		return false, nil
 	}
 	return false, l.failed(name, err)
@@ -190,7 +196,7 @@ func (l *leases) write(ctx context.Context, kv jetstream.KeyValue, name, holder 
 // failed also forgets the bucket: it may have been deleted.
 func (l *leases) failed(name string, err error) error {
 	l.kv = nil
-	if apiCode(err) != 0 {
+	if apiCode(err) != 0 || errors.Is(err, queue.ErrUnavailable) {
 		return fmt.Errorf("queue: lease %s: %w", name, err)
 	}
 	return fmt.Errorf("queue: lease %s: %w: %w", name, queue.ErrUnavailable, err)

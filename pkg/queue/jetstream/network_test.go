@@ -325,3 +325,78 @@ func TestStaleBuffer(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusBeforeMessages: a replicated consumer says that a pull is fulfilled
+// before its messages are sent. They are waited for, by the next pull and by
+// Close, else more than the bound is pulled, and what comes after Close is lost
+// until its ack wait.
+func TestStatusBeforeMessages(t *testing.T) {
+	t.Parallel()
+	const n, batch = 12, 4
+	var held []op // guarded by the proxy
+	var direct atomic.Bool
+	q := through(t, Config{}, func(p *proxy, c *conn, toServer bool, o op) bool {
+		switch {
+		case direct.Load():
+		case isPull(toServer, o) && len(held) > 0:
+			t.Errorf("a pull while %d messages are under way", len(held))
+		case isDelivery(toServer, o):
+			held = append(held, o)
+			time.AfterFunc(50*time.Millisecond, func() {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				for _, o := range held {
+					c.toClient(o.line + "\r\n" + string(o.payload))
+				}
+				held = nil
+			})
+			return false
+		}
+		return true
+	})
+	const stream = "PENSTOCK_NET_0"
+	if err := q.EnsureStream(t.Context(), queue.StreamConfig{Name: stream, MaxBytes: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"reads", "closes"} {
+		if err := q.EnsureConsumer(t.Context(), stream, queue.ConsumerConfig{Name: name, AckWait: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range n {
+		publish(t, q, stream, fmt.Sprint(i), 10)
+	}
+	consume := func(name string) *reader {
+		t.Helper()
+		c, err := q.Consume(t.Context(), stream, name, queue.ConsumeOptions{MaxMessages: batch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() }) // Close is idempotent
+		return c.(*reader)
+	}
+	r := consume("closes")
+	until(t, "the status is here, and no message", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.pull.ended && r.pull.open && len(r.buf) == 0
+	})
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r = consume("reads")
+	for i := range n {
+		if d := next(t, r); d.Sequence() != uint64(i+1) || d.Attempt() != 1 || d.Ack() != nil {
+			t.Fatalf("sequence %d at attempt %d, want %d", d.Sequence(), d.Attempt(), i+1)
+		}
+	}
+	direct.Store(true)
+	r = consume("closes")
+	for seen := map[uint64]bool{}; len(seen) < n; {
+		d := next(t, r)
+		seen[d.Sequence()] = true
+		if err := d.Ack(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -19,6 +19,7 @@ type pull struct {
 	open       bool
 	batch, got int
 	limited    bool      // it had a byte limit
+	ended      bool      // the server has ended it; what it has sent may still be under way
 	expires    time.Time // when the server ends it at the latest
 	heard      time.Time // last sign of life
 }
@@ -92,16 +93,28 @@ func (r *reader) statusLocked(m *nats.Msg, now time.Time) {
 	if m.Subject != r.inbox+"."+strconv.FormatUint(r.pull.id, 10) || !r.pull.open {
 		return // of a pull that was given up
 	}
-	r.pull.open = false
+	// A replicated consumer sends a message when its replicas know of it, and a
+	// status at once: the status may be here first. It tells what was left of the
+	// batch; the rest is still to come, and no other pull is sent before.
+	sent := r.pull.got
+	if left, err := strconv.Atoi(m.Header.Get("Nats-Pending-Messages")); err == nil {
+		sent = max(sent, r.pull.batch-left)
+	}
+	end := func() {
+		r.pull.batch, r.pull.ended, r.pull.open = sent, true, sent > r.pull.got
+	}
 	switch {
 	case status == "408" || status == "404": // expired, or nothing there
-		if r.pull.got == 0 {
+		end()
+		if sent == 0 {
 			r.waiting.idle++
 			wake(r.check)
 		}
 	case status == "409" && strings.Contains(text, "batch completed"):
+		end()
 	case status == "409" && strings.Contains(text, "message size exceeds"):
-		if r.pull.got == 0 && r.pull.limited {
+		end()
+		if sent == 0 && r.pull.limited {
 			if len(r.buf) == r.head && r.waiting.tooLarge > 0 {
 				r.link.log.Warn("queue: a message is larger than a consumer's max bytes and is pulled alone",
 					"stream", r.stream, "consumer", r.consumer, "max_bytes", r.o.MaxBytes)
@@ -109,11 +122,13 @@ func (r *reader) statusLocked(m *nats.Msg, now time.Time) {
 			r.waiting.tooLarge++
 		}
 	case status == "409" && (strings.Contains(text, "leadership change") || strings.Contains(text, "server shutdown")):
+		r.pull.open = false // what was under way is delivered again
 		r.backOffLocked(now)
 	default: // 503 no responders, 409 consumer deleted, 409 exceeded max waiting, 400
 		if r.waiting.errors == 0 && !r.ordered {
 			r.link.log.Warn("queue: a pull was refused", "stream", r.stream, "consumer", r.consumer, "status", status, "reason", text)
 		}
+		r.pull.open = false
 		r.backOffLocked(now)
 		r.waiting.idle = 2 // ask at once whether the consumer still exists
 	}
@@ -163,7 +178,11 @@ func (r *reader) watch(now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p := &r.pull; p.open {
-		silent := now.Sub(p.heard) > 2*r.q.tune.heartbeat+r.q.tune.heartbeat/2
+		quiet := 2*r.q.tune.heartbeat + r.q.tune.heartbeat/2
+		if p.ended { // it has no more heartbeats
+			quiet = r.q.tune.heartbeat
+		}
+		silent := now.Sub(p.heard) > quiet
 		if silent || now.After(p.expires.Add(2*r.q.tune.heartbeat)) {
 			if r.waiting.errors == 0 && !r.ordered {
 				r.link.log.Warn("queue: a pull has stalled and is made anew", "stream", r.stream, "consumer", r.consumer,

@@ -107,6 +107,14 @@ func (r *reader) receive(m *nats.Msg) {
 		r.statusLocked(m, now)
 		return
 	}
+	if r.pull.open {
+		if r.pull.got++; r.pull.got >= r.pull.batch {
+			r.pull.open = false
+			if r.closed {
+				wake(r.check)
+			}
+		}
+	}
 	if r.closed {
 		if !r.ordered {
 			r.giveBack(m)
@@ -121,12 +129,6 @@ func (r *reader) receive(m *nats.Msg) {
 	r.buf = append(r.buf, item{m, now})
 	r.bytes += len(m.Data)
 	r.waiting = waiting{}
-	if r.pull.open {
-		r.pull.got++
-		if r.pull.got >= r.pull.batch {
-			r.pull.open = false
-		}
-	}
 	r.pullLocked(now)
 	wake(r.ready)
 }
@@ -214,7 +216,8 @@ func (r *reader) delivery(m *nats.Msg) (*delivery, error) {
 }
 
 // Close implements queue.Consumer. It waits until the server has stopped
-// delivering, so that nothing under way has to wait for AckWait.
+// delivering, so that nothing under way has to wait for AckWait, but for what a
+// replicated consumer has chosen and not yet sent when it hears of the end.
 func (r *reader) Close() error {
 	r.once.Do(r.close)
 	return nil
@@ -232,10 +235,18 @@ func (r *reader) close() {
 	rest := r.buf[r.head:]
 	r.buf, r.head, r.bytes = nil, 0, 0
 	sub := r.sub
+	owed := r.pull.open && r.pull.ended
 	r.mu.Unlock()
 
 	for _, it := range rest {
 		r.giveBack(it.msg)
+	}
+	if owed {
+		select {
+		case <-r.check:
+		case <-r.link.alive().Done():
+		case <-time.After(2 * time.Second):
+		}
 	}
 	ended := make(chan struct{})
 	sub.SetClosedHandler(func(string) { close(ended) })

@@ -89,11 +89,9 @@ func (q *Queue) lastValue(ctx context.Context, key string) (lastValue, error) {
 	if err != nil {
 		return lastValue{}, err
 	}
-	var h nats.Header
-	if len(m.Header) > 0 {
-		if h, err = nats.DecodeHeadersMsg(m.Header); err != nil {
-			return lastValue{}, fmt.Errorf("queue: value %s: headers: %w", key, err)
-		}
+	h, err := headers(m.Header)
+	if err != nil {
+		return lastValue{}, fmt.Errorf("queue: value %s: %w", key, err)
 	}
 	q.note(key, m.Sequence)
 	return valueOf(m.Subject, m.Sequence, h, m.Data), nil
@@ -103,8 +101,13 @@ func valueOf(subject string, seq uint64, h nats.Header, data []byte) lastValue {
 	return lastValue{
 		Value:   queue.Value{Key: keyOf(subject), Data: data, Revision: seq},
 		id:      h.Get(jetstream.MsgIDHeader),
-		removed: h.Get(operationHeader) != "" || h.Get(jetstream.MarkerReasonHeader) != "",
+		removed: isMarker(h),
 	}
+}
+
+// isMarker tells what a key-value bucket has in place of a removed value.
+func isMarker(h nats.Header) bool {
+	return h.Get(operationHeader) != "" || h.Get(jetstream.MarkerReasonHeader) != ""
 }
 
 // Save implements queue.Store.
@@ -195,12 +198,18 @@ func (q *Queue) write(ctx context.Context, key string, data []byte, h nats.Heade
 	unsure := false // an earlier try may have stored it
 	for try := 1; ; try++ {
 		l := q.publish[(int(q.turn.Add(1)))%len(q.publish)]
-		r, err := q.try(ctx, l, valueStream, msg)
+		_, err := q.proof.connection(l)
+		sent := err == nil
+		var r queue.Receipt
+		if sent {
+			r, err = q.try(ctx, l, valueStream, msg)
+		}
 		if err == nil {
 			q.note(key, r.Sequence)
 			return r.Sequence, nil
 		}
 		if errors.Is(err, nats.ErrNoResponders) {
+			sent = false
 			err = q.explainNoResponders(ctx, valueStream)
 		}
 		final := classify(err)
@@ -226,7 +235,7 @@ func (q *Queue) write(ctx context.Context, key string, data []byte, h nats.Heade
 			}
 			expect(have.Revision) // of the marker, or 0
 			continue
-		case code == 0:
+		case code == 0 && sent:
 			unsure = true
 		}
 		if !q.pause(ctx, l, try) {

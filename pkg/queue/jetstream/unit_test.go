@@ -103,7 +103,7 @@ func TestClassify(t *testing.T) {
 }
 
 func TestParseOrigin(t *testing.T) {
-	want := origin{stream: "S_0", attempt: 3, seq: 17, storedAtNano: 1700000000000000001}
+	want := origin{stream: "S_0", attempt: 3, seq: 17, order: 9, storedAtNano: 1700000000000000001}
 	for _, reply := range []string{
 		"$JS.ACK.S_0.cons.3.17.9.1700000000000000001.5",
 		"$JS.ACK._.hash.S_0.cons.3.17.9.1700000000000000001.5",
