@@ -67,6 +67,9 @@ func (d *delivery) once(r *record.Record, p *ship.Progress) (out ship.Outcome, r
 		d.metrics.failures.WithLabelValues(d.kind).Inc()
 		d.track.update(func(p *job.Progress) { p.Retries++ })
 		d.run.Trouble(fmt.Sprintf("destination %s: %v; tried again", d.name, err))
+		if failed := d.track.keep(false); failed != nil {
+			return out, false, failed
+		}
 		return out, true, err
 	}
 	return out, false, fmt.Errorf("%w: %w", errNotSound, err)

@@ -18,10 +18,15 @@ const (
 )
 
 // limits are those of a job, over all its destinations.
-type limits struct{ bytes, items *rate.Limiter }
+type limits struct {
+	bytes, items *rate.Limiter
+	// turn has one wait at a time: several would be over together, and go out at
+	// once.
+	turn chan struct{}
+}
 
 func newLimits(s *Spec) *limits {
-	return &limits{limiter(float64(s.Rate)), limiter(float64(s.ItemsRate))}
+	return &limits{limiter(float64(s.Rate)), limiter(float64(s.ItemsRate)), make(chan struct{}, 1)}
 }
 
 // limiter lets n a second pass, from an empty bucket; nil for 0.
@@ -36,6 +41,12 @@ func limiter(n float64) *rate.Limiter {
 
 // wait returns when so much may be sent.
 func (l *limits) wait(ctx context.Context, bytes, items int) error {
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	if err := wait(ctx, l.bytes, bytes); err != nil {
 		return err
 	}

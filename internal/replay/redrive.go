@@ -202,7 +202,7 @@ func (x *redriving) letter(f deadletter.Found) error {
 	if err != nil {
 		return err
 	}
-	return x.crew.do(func() error {
+	err = x.crew.do(func() error {
 		out, done, err := x.try(f)
 		if err != nil {
 			return err
@@ -212,6 +212,10 @@ func (x *redriving) letter(f deadletter.Found) error {
 		}
 		return x.track.endOrDefer(step, out, !done)
 	})
+	if err != nil {
+		x.track.abandon(step)
+	}
+	return err
 }
 
 // line of a letter's destination; nil when it is not configured here.
@@ -293,7 +297,7 @@ func (x *redriving) settle(l *line, old deadletter.Info, dead []ship.Dead) error
 			letter.Detail = "redriven to " + l.name + ": " + d.Detail
 		}
 		err := l.insist("renew a dead letter", func(ctx context.Context) error {
-			return deadletter.Renew(ctx, x.o.Queue, topology.DeadLetters, old, d.Record, d.Part(old.Part), 1, letter)
+			return deadletter.Renew(ctx, x.o.Queue, topology.DeadLetters, old, d.Record, d.Part(within(old.Part)), 1, letter)
 		})
 		if err != nil {
 			return err
@@ -306,6 +310,15 @@ func (x *redriving) settle(l *line, old deadletter.Info, dead []ship.Dead) error
 		}
 		return err
 	})
+}
+
+// within is the part of which a letter's items are, short enough to be made
+// longer.
+func within(part string) string {
+	if _, _, plain := deadletter.ParsePart(part); plain || part == "" {
+		return part
+	}
+	return markPart(part)
 }
 
 // mayNot tells whether the destination of a letter, where it is known, is left

@@ -233,7 +233,7 @@ func (x *replaying) message(stream string, e queue.Entry) error {
 	if err != nil {
 		return err
 	}
-	return x.crew.do(func() error {
+	err = x.crew.do(func() error {
 		out, err := x.send(r, origin, size, whole && x.s.whole(m))
 		if errors.Is(err, errNotSound) {
 			x.track.run.Note("%s: message %d is left out: %v", stream, e.Sequence, err)
@@ -245,6 +245,10 @@ func (x *replaying) message(stream string, e queue.Entry) error {
 		x.o.Metrics.count(KindReplay, out)
 		return x.track.end(step, out)
 	})
+	if err != nil {
+		x.track.abandon(step)
+	}
+	return err
 }
 
 func (x *replaying) passed(seq uint64, out outcome) error {
@@ -274,7 +278,7 @@ func (x *replaying) send(r *record.Record, origin deadletter.Origin, size job.Am
 	}
 	origin.Attempts = 1
 	for i := range dead {
-		if err := x.bury(&dead[i], origin, skipped.Items > 0); err != nil {
+		if err := x.bury(&dead[i], origin); err != nil {
 			return outcome{}, err
 		}
 	}
@@ -313,14 +317,28 @@ func (x *replaying) cut(r *record.Record, whole bool) (*record.Record, job.Amoun
 	return &out, skipped, nil
 }
 
+// MarkPart begins the part of a letter that a replay wrote: the message is not
+// one that its live lane gave up. With a filter, the items of it are counted in
+// what the filter took.
+const MarkPart = "replay-"
+
+// longPart is how long the name of a part may be to be made longer: the
+// dead-letter stream keeps 64 bytes, and cuts off what would tell two apart.
+const longPart = 40
+
+// markPart shortens the name of a part.
+func markPart(part string) string {
+	if len(part) <= longPart {
+		return part
+	}
+	return fmt.Sprintf("%s%08x", MarkPart, codec.Checksum([]byte(part)))
+}
+
 // bury moves what the destination will never take to the dead-letter stream.
-func (x *replaying) bury(d *ship.Dead, origin deadletter.Origin, filtered bool) error {
-	part := d.Part("")
-	if filtered { // its items are not counted as those of the message are
-		part = fmt.Sprintf("replay-%08x", codec.Checksum([]byte(x.id)))
-		if !d.Whole {
-			part = d.Part(part)
-		}
+func (x *replaying) bury(d *ship.Dead, origin deadletter.Origin) error {
+	part := markPart(MarkPart + x.id)
+	if !d.Whole {
+		part = d.Part(part)
 	}
 	l := deadletter.Letter{Reason: d.Reason.Reason, Code: d.Code, Detail: "replay " + x.id + ": " + d.Detail, Destination: x.to.name}
 	return x.to.insist("dead letter", func(ctx context.Context) error {

@@ -109,6 +109,16 @@ func (t *tracker) begin(ctx context.Context, seq uint64) (*step, error) {
 	return s, nil
 }
 
+// abandon takes back the last begin: the message was not sent.
+func (t *tracker) abandon(s *step) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := len(t.pending) - 1; n >= 0 && t.pending[n] == s {
+		t.pending = t.pending[:n]
+		t.begun = s.seq - 1
+	}
+}
+
 // mark stores a mark beyond a message. It is as far ahead as takes about a
 // second, so that neither marks are many nor duplicates.
 func (t *tracker) mark(ctx context.Context, seq uint64) error {
