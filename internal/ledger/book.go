@@ -35,6 +35,9 @@ type book struct {
 	// recent[i] is the total up to sequence recentFrom+i.
 	recent     []Sum
 	recentFrom uint64
+	// behind: recent is being read again, and counts from nothing until it has come
+	// to Counted, where the total is known.
+	behind bool
 }
 
 // point is the total up to and including a sequence.
@@ -62,24 +65,35 @@ func (b *book) begin(st queue.StreamState) {
 }
 
 // forget empties what is only in memory.
-func (b *book) forget() { b.recent, b.recentFrom = []Sum{b.Total}, b.Counted }
+func (b *book) forget() { b.recent, b.recentFrom, b.behind = []Sum{b.Total}, b.Counted, false }
 
-// resume is the point from which to read again, so that recent is full; what lies
-// between and Counted was counted before.
-func (b *book) resume() point {
-	least := max(b.First, 1) - 1
+// rewind begins to read what was counted before again, as far as recent goes, and
+// returns the sequence after which to read.
+func (b *book) rewind() (after uint64) {
+	after = max(b.First, 1) - 1
 	if b.Counted > maxRecent {
-		least = max(least, b.Counted-maxRecent)
+		after = max(after, b.Counted-maxRecent)
 	}
-	i := sort.Search(len(b.Sparse), func(i int) bool { return b.Sparse[i].Seq >= least })
-	if i == len(b.Sparse) || b.Sparse[i].Seq > b.Counted {
-		return point{b.Counted, b.Total}
+	if after >= b.Counted {
+		b.forget()
+		return b.Counted
 	}
-	return b.Sparse[i]
+	b.recent, b.recentFrom, b.behind = []Sum{{}}, after, true
+	return after
 }
 
-// rewind makes recent begin at a point of resume.
-func (b *book) rewind(p point) { b.recent, b.recentFrom = []Sum{p.Sum}, p.Seq }
+// caughtUp makes what was read again end at the total.
+func (b *book) caughtUp() {
+	if !b.behind {
+		return
+	}
+	b.note(b.Counted, b.recent[len(b.recent)-1])
+	before := b.Total.minus(b.recent[len(b.recent)-1])
+	for i := range b.recent {
+		b.recent[i] = b.recent[i].plus(before)
+	}
+	b.behind = false
+}
 
 // amount of a message, by its headers.
 func amount(h map[string]string) (s Sum, ok bool) {
@@ -94,10 +108,16 @@ func amount(h map[string]string) (s Sum, ok bool) {
 // add counts a message that was read.
 func (b *book) add(e queue.Entry) {
 	s, ok := amount(e.Message.Header)
-	if e.Sequence <= b.Counted { // read again after a restart
-		b.note(e.Sequence, b.recent[len(b.recent)-1].plus(s))
+	if e.Sequence <= b.Counted {
+		if b.behind {
+			b.note(e.Sequence, b.recent[len(b.recent)-1].plus(s))
+		}
+		if e.Sequence == b.Counted {
+			b.caughtUp()
+		}
 		return
 	}
+	b.caughtUp()
 	b.skip(e.Sequence - 1)
 	if !ok {
 		b.Unreadable++
@@ -117,6 +137,7 @@ func (b *book) skip(to uint64) {
 	if to <= b.Counted {
 		return
 	}
+	b.caughtUp()
 	b.Gaps += to - b.Counted
 	b.Counted = to
 	b.Sparse = append(b.Sparse, point{to, b.Total})
@@ -198,7 +219,7 @@ func (b *book) upTo(seq uint64) (sum, low Sum, exact bool) {
 	if seq >= b.Counted {
 		return b.Total, b.Total, true
 	}
-	if len(b.recent) > 0 && seq >= b.recentFrom && seq < b.recentFrom+uint64(len(b.recent)) {
+	if !b.behind && len(b.recent) > 0 && seq >= b.recentFrom && seq < b.recentFrom+uint64(len(b.recent)) {
 		s := b.recent[seq-b.recentFrom]
 		return s, s, true
 	}
@@ -207,7 +228,7 @@ func (b *book) upTo(seq uint64) (sum, low Sum, exact bool) {
 		if len(b.Sparse) == 0 {
 			return Sum{}, Sum{}, false
 		}
-		return b.Sparse[0].Sum, b.Sparse[0].Sum, true
+		return b.Sparse[0].Sum, b.Sparse[0].Sum, false
 	}
 	lo, hi := b.Sparse[i-1], point{b.Counted, b.Total}
 	if i < len(b.Sparse) {

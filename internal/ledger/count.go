@@ -67,28 +67,21 @@ func (s *state) readStream(ctx context.Context, k *kept[book], st queue.StreamSt
 		return err
 	}
 	b.purged(st.FirstSeq)
-	b.skip(st.FirstSeq - 1)
-	if b.Counted >= st.LastSeq && s.readers[st.Name] != nil {
-		return nil
-	}
 	reader := s.readers[st.Name]
-	if reader == nil {
-		p := b.resume()
-		if p.Seq >= st.LastSeq {
-			return nil
-		}
-		b.rewind(p)
+	if reader == nil && st.LastSeq > st.FirstSeq-1 {
 		var err error
-		if reader, err = s.q.Browse(ctx, st.Name, queue.BrowseOptions{From: p.Seq + 1, HeadersOnly: true}); err != nil {
+		if reader, err = s.q.Browse(ctx, st.Name, queue.BrowseOptions{From: b.rewind() + 1, HeadersOnly: true}); err != nil {
 			return err
 		}
 		s.readers[st.Name] = reader
 	}
-	for n := 0; b.recentFrom+uint64(len(b.recent)) <= st.LastSeq && n < maxLook; n++ {
+	b.skip(st.FirstSeq - 1)
+	for n := 0; n < maxLook && (b.Counted < st.LastSeq || b.behind); n++ {
 		e, err := within(ctx, reader, entryPatience)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-			return nil // the last ones were removed, or a server lags
+			b.caughtUp() // the last ones were removed, or a server lags
+			return nil
 		case err != nil:
 			delete(s.readers, st.Name)
 			return errors.Join(err, reader.Close())

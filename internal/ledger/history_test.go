@@ -108,6 +108,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 	if h.robbed && seed%2 == 0 {
 		h.rough = true
 	}
+	h.round() // the ledger is there before the first message
 	h.q.save = func(key string) (before, after error) {
 		if !strings.HasPrefix(key, "ledger/") || h.r.IntN(60) > 0 {
 			return nil, nil
@@ -119,7 +120,6 @@ func newHistory(t *testing.T, seed uint64) *history {
 		}
 		return nil, err
 	}
-	h.round() // the ledger is there before the first message
 	return h
 }
 

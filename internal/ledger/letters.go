@@ -21,7 +21,6 @@ type letters struct {
 	Recorded ranges       `json:"recorded,omitempty"`
 	Purged   map[cell]Sum `json:"purged,omitempty"`
 	Redriven map[cell]Sum `json:"redriven,omitempty"`
-	Gaps     uint64       `json:"uncounted_letters,omitempty"`
 }
 
 func newLetters() letters {

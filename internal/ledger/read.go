@@ -34,16 +34,15 @@ func (s *state) readLetters(ctx context.Context) error {
 	born := s.letters.born()
 	from, found := l.Counted, map[uint64]bool{}
 	if st.LastSeq > l.Counted {
-		if gap := less(st.FirstSeq-1, l.Counted); gap > 0 && l.Counted > 0 {
-			l.Gaps += gap
-		}
 		o := deadletter.ReadOptions{After: l.Counted}
 		for letter, err := range deadletter.Read(ctx, s.q, topology.DeadLetters, deadletter.Filter{UpTo: st.LastSeq}, o) {
 			if err != nil {
 				return err
 			}
-			l.add(letter.Info, born)
-			found[letter.Sequence] = true
+			l.add(letter.Info, born && s.before(letter.Info))
+			if !born {
+				found[letter.Sequence] = true
+			}
 		}
 		l.Counted = max(l.Counted, st.LastSeq)
 	}
@@ -60,10 +59,17 @@ func (s *state) readLetters(ctx context.Context) error {
 			s.alarm("dead letters of %d items were removed from stream %s and not by penstock dlq: nobody knows what became of them", lost.Items, topology.DeadLetters)
 		}
 	}
-	if l.Gaps > 0 {
-		s.note("%d dead letters were removed before the ledger counted them", l.Gaps)
-	}
 	return nil
+}
+
+// before tells whether a letter is of what no account is answerable for: it died
+// before the ledger began.
+func (s *state) before(i deadletter.Info) bool {
+	a := s.accounts[i.Destination]
+	if a == nil || a.v.Readers[i.Stream] == nil {
+		return true
+	}
+	return i.OriginSequence <= a.v.Readers[i.Stream].Base
 }
 
 // scan reads what the dead-letter stream holds.

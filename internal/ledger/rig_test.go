@@ -199,7 +199,8 @@ func (x *worker) settle(d queue.Delivery, rejected, dead int, dies bool) {
 	if d.Attempt() > 1 {
 		t.PossibleDuplicates += uint64(r.Items - rejected - dead)
 	}
-	if dies && d.Sequence()%4 == 1 { // after it was counted
+	if dies && d.Sequence()%4 == 1 { // after it was counted and told
+		x.tell(false)
 		return
 	}
 	x.w.ok(d.Ack())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -149,25 +150,31 @@ func (s *state) known(processes []fleet.Sighting) {
 
 // save stores everything, what others rely on last.
 func (s *state) save(ctx context.Context, v Ledger) error {
-	for _, b := range s.books {
-		if err := b.save(ctx, s.q); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(s.books)) {
+		if err := s.books[name].save(ctx, s.q); err != nil {
 			return err
 		}
 	}
 	if err := s.letters.save(ctx, s.q); err != nil {
 		return err
 	}
-	for _, a := range s.accounts {
-		if err := a.save(ctx, s.q); err != nil {
+	for _, name := range s.names() {
+		if err := s.accounts[name].save(ctx, s.q); err != nil {
 			return err
 		}
 	}
-	if err := errors.Join(s.gate.save(ctx, s.q), s.looks.save(ctx, s.q)); err != nil {
+	if err := s.gate.save(ctx, s.q); err != nil {
+		return err
+	}
+	if err := s.looks.save(ctx, s.q); err != nil {
 		return err
 	}
 	s.hold.v = s.held()
 	s.view.v = fitView(v)
-	if err := errors.Join(s.hold.save(ctx, s.q), s.view.save(ctx, s.q)); err != nil {
+	if err := s.hold.save(ctx, s.q); err != nil {
+		return err
+	}
+	if err := s.view.save(ctx, s.q); err != nil {
 		return err
 	}
 	for _, n := range s.done {
