@@ -262,3 +262,19 @@ func (c *cut) RemoveMessage(ctx context.Context, stream string, seq uint64) erro
 	}
 	return c.Queue.RemoveMessage(ctx, stream, seq)
 }
+
+var consumeAll = queue.ConsumeOptions{}
+
+// background runs f between run and stop.
+func background(t *testing.T, f func(context.Context) error) (run, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	run = func() {
+		wg.Go(func() {
+			if err := f(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return run, func() { cancel(); wg.Wait() }
+}

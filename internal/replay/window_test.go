@@ -78,6 +78,9 @@ func TestLiveDataIsLeftAlone(t *testing.T) {
 		p := r.start()
 		defer p.stop()
 		id := r.replay(replay.Spec{Concurrency: 1})
+		for len(r.get(id).Checkpoint) == 0 { // the window is resolved
+			time.Sleep(10 * time.Millisecond)
+		}
 		for range 20 {
 			time.Sleep(100 * time.Millisecond)
 			r.fill(1)
