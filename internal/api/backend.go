@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/deadletter"
@@ -19,7 +20,7 @@ type Backend struct {
 	// Process is the id by which the others see this one.
 	Process string
 	Fleet   *fleet.Eye
-	Watch   *queuewatch.Watch
+	Watch   Watch
 	Jobs    *job.Store
 	// Recorder tells the ledger what operators do.
 	Recorder Recorder
@@ -32,4 +33,11 @@ type Recorder interface {
 	deadletter.Recorder
 	// Drop records that an operator, by, gives a destination up.
 	Drop(ctx context.Context, destination, by string) error
+}
+
+// Watch looks at the queue, with all destinations that have a place in it;
+// queuewatch.Watch is one.
+type Watch interface {
+	// Fresh is a view no older than age.
+	Fresh(ctx context.Context, age time.Duration) queuewatch.View
 }

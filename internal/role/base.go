@@ -18,6 +18,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/fleet"
 	"github.com/penstock-otel/penstock/internal/job"
+	"github.com/penstock-otel/penstock/internal/ledger"
 	"github.com/penstock-otel/penstock/internal/queuewatch"
 	"github.com/penstock-otel/penstock/internal/settings"
 	"github.com/penstock-otel/penstock/internal/topology"
@@ -156,17 +157,30 @@ func (b *base) openQueue(ctx context.Context) (queue.Queue, topology.Plan, error
 	return q, b.s.Plan(c.Budget(b.server)), nil
 }
 
-// serveQueue answers for the queue, and tells the others of this process. It is
-// called before the parts that count are started.
-func (b *base) serveQueue(ctx context.Context, q queue.Queue, plan topology.Plan, takes bool) {
+// serveQueue tells the others of this process, looks at the queue and answers for
+// it, until everything that counts has stopped: it is called before that is
+// started. takes is a process that puts something in; those keep the ledger.
+func (b *base) serveQueue(ctx context.Context, q queue.Queue, plan topology.Plan, takes bool) *queuewatch.Watch {
+	b.presence = b.present(ctx, q, takes)
+	w := queuewatch.New(q, plan, b.reg)
+	all := &whole{own: w, q: q, plan: plan}
+	if takes {
+		keeper := b.ledger(q, plan)
+		w.Count(keeper)
+		all.items = keeper
+	}
+	b.app.Go("queue watch", w.Run)
+	b.app.Go("watch of other destinations", all.run)
+	b.status("queue", func(ctx context.Context) any { return all.Fresh(ctx, time.Second) })
 	if b.api != nil {
-		b.api.Attach(&api.Backend{Queue: q, Plan: plan, Fleet: fleet.NewEye(q), Jobs: job.NewStore(q), ReplayRate: b.s.Replay.Rate})
+		b.api.Attach(&api.Backend{Queue: q, Plan: plan, Process: b.presence.id, Fleet: fleet.NewEye(q), Watch: all, Jobs: job.NewStore(q),
+			Recorder: ledger.NewRecorder(q), ReplayRate: b.s.Replay.Rate})
 		b.app.OnStop("end taps, and answer for the queue no more", 5*time.Second, func(context.Context) error {
 			b.api.Detach()
 			return nil
 		})
 	}
-	b.presence = b.present(ctx, q, takes)
+	return w
 }
 
 // makeStreams makes what the plan wants and is not there.
@@ -180,12 +194,4 @@ func (b *base) makeStreams(ctx context.Context, q queue.Provisioner, plan topolo
 		}
 	}
 	return nil
-}
-
-// watch looks at the queue for metrics and status.
-func (b *base) watch(q queue.Provisioner, plan topology.Plan) *queuewatch.Watch {
-	w := queuewatch.New(q, plan, b.reg)
-	b.app.Go("queue watch", w.Run)
-	b.status("queue", func(ctx context.Context) any { return w.Fresh(ctx, time.Second) })
-	return w
 }

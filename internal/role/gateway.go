@@ -24,8 +24,7 @@ func Gateway(ctx context.Context, p Process) error {
 		if err := b.makeStreams(ctx, q, plan); err != nil {
 			return err
 		}
-		b.serveQueue(ctx, q, plan, true)
-		w := b.watch(q, plan)
+		w := b.serveQueue(ctx, q, plan, true)
 		b.janitor(ctx, q, plan)
 		_, err = b.gateway(ctx, q, plan, w)
 		return err
@@ -33,6 +32,7 @@ func Gateway(ctx context.Context, p Process) error {
 }
 
 func (b *base) gateway(ctx context.Context, q queue.Queue, plan topology.Plan, w *queuewatch.Watch) (*gateway.Gateway, error) {
+	guard := b.pressure(w, plan)
 	return gateway.Start(ctx, b.app, gateway.Options{Config: b.s.Gateway, Queue: q, Plan: plan, Wire: b.s.Wire(),
-		Pressure: b.pressure(w, plan), Registry: b.reg, Logger: app.Component(b.log, "gateway")})
+		Pressure: guard.Refuse, Full: guard.RetryAfter, Registry: b.reg, Logger: app.Component(b.log, "gateway")})
 }

@@ -56,3 +56,20 @@ func openTarget(t replay.Trust, out io.Writer) func(string, *replay.Target) (rep
 		return replay.Destination{Exporter: built[name], MaxRequestBytes: int(d.MaxRequestBytes)}, nil
 	}
 }
+
+// busy tells that live traffic has all the slots of a destination, or that it is
+// left alone now.
+func busy(w *worker.Worker, destinations []worker.Destination) func(string) bool {
+	slots := make(map[string]int, len(destinations))
+	for _, d := range destinations {
+		slots[d.Name] = d.MaxInFlight
+	}
+	return func(name string) bool {
+		for _, d := range w.Status() {
+			if d.Name == name {
+				return d.Breaker == "open" || d.InFlight >= slots[name]
+			}
+		}
+		return false
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/gateway/receiver"
 	"github.com/penstock-otel/penstock/internal/janitor"
 	"github.com/penstock-otel/penstock/internal/job"
+	"github.com/penstock-otel/penstock/internal/ledger"
 	"github.com/penstock-otel/penstock/internal/pressure"
 	"github.com/penstock-otel/penstock/internal/queuewatch"
 	"github.com/penstock-otel/penstock/internal/replay"
@@ -31,6 +32,7 @@ func MetricsReference(w io.Writer) error {
 	janitor.NewMetrics(&d)
 	pressure.NewMetrics(&d)
 	job.NewMetrics(&d)
+	ledger.NewMetrics(&d)
 	replay.NewMetrics(&d)
 	d.MustRegister(worker.NewPoolCollector(nil), newDisk(""), gateway.InFlightBytes(nil))
 	queuewatch.New(nil, topology.Plan{}, &d)

@@ -20,6 +20,7 @@ import (
 func TestIntakeGoesOnAboveTheLimit(t *testing.T) {
 	f := func(window string) {
 		t.Run("replay window "+window, func(t *testing.T) {
+			t.Parallel()
 			p, log := process(t, `destinations=[{name: summary, protocol: debug}]`, "queue.max_bytes=40MiB", "queue.durability=process",
 				"gateway.compression.codec=none", "retention.replay_window="+window, "retention.every=100ms")
 			up := make(chan Running, 1)
@@ -30,9 +31,9 @@ func TestIntakeGoesOnAboveTheLimit(t *testing.T) {
 			case err := <-r.done:
 				t.Fatalf("did not start: %v", err)
 			}
-			const items = 100_000
+			const items = 80_000 // at a rate by which a stream is not full within one look of the ledger
 			var totals send.Totals
-			c := send.Config{Target: at.GRPC, Protocol: "grpc", Insecure: true, Signals: []otlp.Signal{otlp.Traces}, Items: items, Batch: 500, Rate: 25_000, Clients: 2, Seed: 5}
+			c := send.Config{Target: at.GRPC, Protocol: "grpc", Insecure: true, Signals: []otlp.Signal{otlp.Traces}, Items: items, Batch: 500, Rate: 4_000, Clients: 2, Seed: 5}
 			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 			defer cancel()
 			if err := send.Run(ctx, c, &totals); err != nil {

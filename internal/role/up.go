@@ -32,8 +32,7 @@ func Up(ctx context.Context, p Process, started func(Running)) error {
 		if err := b.attach(ctx, q, plan); err != nil {
 			return err
 		}
-		b.serveQueue(ctx, q, plan, true)
-		w := b.watch(q, plan)
+		w := b.serveQueue(ctx, q, plan, true)
 		b.janitor(ctx, q, plan)
 		if err := b.worker(q, plan); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/fleet"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
 	"github.com/penstock-otel/penstock/pkg/queue"
@@ -27,7 +28,6 @@ func Worker(ctx context.Context, p Process) error {
 			return err
 		}
 		b.serveQueue(ctx, q, plan, false)
-		b.watch(q, plan)
 		return b.worker(q, plan)
 	})
 }
@@ -67,7 +67,9 @@ func (b *base) worker(q queue.Queue, plan topology.Plan) error {
 	}
 	w.Start()
 	b.app.OnStop("stop pulling, finish exports", time.Duration(b.s.Worker.DrainTimeout), w.Stop)
-	b.jobs(q, destinations, exporters, nil, b.presence.id)
+	told := exports(func() ([]fleet.Destination, []fleet.Tally) { return w.Status(), w.Tally() })
+	b.presence.exports.Store(&told)
+	b.jobs(q, destinations, exporters, busy(w, destinations), b.presence.id)
 	for _, d := range destinations {
 		b.log.Info("draining to", "destination", d.Name, "protocol", d.Protocol, "endpoints", d.Endpoints, "compression", d.Compression)
 	}
