@@ -56,6 +56,36 @@ func TestMeasureOfPenstock(t *testing.T) {
 	}
 }
 
+// TestBacklogOfPenstock is a whole measurement, small, of the real program.
+func TestBacklogOfPenstock(t *testing.T) {
+	var out, errs strings.Builder
+	dir := t.TempDir()
+	err := run(context.Background(), []string{"backlog", "-stored", "8", "-clients", "16", "-dir", t.TempDir(), "-results", dir, "-set", "log.level=warn"}, &out, &errs)
+	http.DefaultClient.CloseIdleConnections()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, errs.String())
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("result files %q, error %v", files, err)
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal(b, &r); err != nil {
+		t.Fatal(err)
+	}
+	got := r.Backlog
+	if got == nil || got.Stored < 8<<20 || got.FirstExport <= 0 || got.Drain < got.FirstExport || got.WorkerRSS <= 0 || got.Proof.Distinct != got.Items || got.Proof.Duplicates != 0 {
+		t.Errorf("result %+v", got)
+	}
+	if !strings.Contains(out.String(), "first export after") {
+		t.Errorf("said %q", out.String())
+	}
+}
+
 func startSink(t *testing.T, ids bool) (addr, stats string) {
 	t.Helper()
 	ports, err := freePorts(2)

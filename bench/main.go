@@ -12,6 +12,7 @@
 // that does not prove that has no result.
 //
 //	go run ./bench -scenarios traces,metrics,logs -duration 20s
+//	go run ./bench backlog -stored 2048     a worker that starts before a full queue
 package main
 
 import (
@@ -86,6 +87,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 			return runSink(ctx, args[1:])
 		case "generate":
 			return runGenerate(ctx, args[1:], os.Stdin, out)
+		case "backlog":
+			return runBacklog(ctx, args[1:], out, errs)
 		}
 	}
 	o, err := parse(args, errs)

@@ -22,7 +22,8 @@ type report struct {
 	Commit     string    `json:"commit"`
 	Durability string    `json:"durability"`
 	Machine    machine   `json:"machine"`
-	Results    []Result  `json:"results"`
+	Results    []Result  `json:"results,omitempty"`
+	Backlog    *Backlog  `json:"backlog,omitempty"`
 }
 
 type machine struct {
