@@ -27,3 +27,4 @@ page docs/reference/configuration.schema.json env -i "$tmp/penstock" config sche
 page docs/reference/errors.md env -i "$tmp/penstock" docs errors
 page docs/reference/cli.md env -i "$tmp/penstock" docs cli
 page docs/reference/metrics.md env -i "$tmp/penstock" docs metrics
+page docs/reference/openapi.yaml env -i "$tmp/penstock" docs openapi

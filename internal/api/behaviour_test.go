@@ -211,3 +211,12 @@ func TestTheFleetIsAsked(t *testing.T) {
 		t.Errorf("says %q", p.Notes)
 	}
 }
+
+func TestAllIsWell(t *testing.T) {
+	r := start(t, admin.Config{})
+	until(t, "the start", func() bool { return r.port.Status(t.Context()).Ready })
+	r.ledger()
+	if s := get[Status](r, "/status"); !s.OK || len(s.Problems) != 0 || !s.Ready || len(s.Queue.Streams) != 4 || !s.Ledger.OK {
+		t.Errorf("the status is %+v", s)
+	}
+}

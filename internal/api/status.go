@@ -110,8 +110,8 @@ const fresh = time.Second
 
 // status asks everyone; what cannot be had is a problem of the picture and not an
 // error of the answer.
-func (a *API) status(ctx context.Context) Status {
-	s := Status{Status: a.port.Status(ctx), At: time.Now().UTC(), Problems: []string{}, Destinations: []Destination{}, Processes: []fleet.Sighting{}, Disks: []Disk{}, Jobs: []JobView{}}
+func (a *API) status(ctx context.Context) (s Status) {
+	s = Status{Status: a.port.Status(ctx), At: time.Now().UTC(), Problems: []string{}, Destinations: []Destination{}, Processes: []fleet.Sighting{}, Disks: []Disk{}, Jobs: []JobView{}}
 	defer func() { s.OK = len(s.Problems) == 0 }()
 	if !s.Ready {
 		s.Problems = append(s.Problems, "this process is not ready: "+notReady(s.Status))

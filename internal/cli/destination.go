@@ -17,7 +17,7 @@ func destination() *cobra.Command {
 	cmd := &cobra.Command{Use: "destination", Short: "see who has a place in the queue, and give one up",
 		Long: "Each destination that was ever configured has a durable in the queue, which holds what it has not taken until it\n" +
 			"has it, or until it is dropped."}
-	cmd.AddCommand(destinationDrop())
+	cmd.AddCommand(destinationList(), destinationDrop())
 	return cmd
 }
 
@@ -47,6 +47,22 @@ func destinationDrop() *cobra.Command {
 				fmt.Fprintf(t, "%s\t%d\n", s.Stream, s.Messages) //nolint:errcheck // Flush tells
 			}
 			return t.Flush()
+		})
+	})
+}
+
+func destinationList() *cobra.Command {
+	cmd := &cobra.Command{Use: "ls", Aliases: []string{"list"}, Short: "list who has a place in the queue, with what each has not taken", Args: cobra.NoArgs}
+	return remote(cmd, func(cmd *cobra.Command, addr, format string, _ []string) error {
+		var all api.Destinations
+		if err := getJSON(cmd.Context(), addr, "/api/v1/destinations", &all); err != nil {
+			return err
+		}
+		return rolecmd.Output(cmd.OutOrStdout(), format, all, func(w io.Writer) error {
+			t := newTable(w)
+			destinationsTable(t, all.Destinations)
+			t.flush()
+			return t.err
 		})
 	})
 }

@@ -7,13 +7,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/penstock-otel/penstock/internal/api"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/role"
 )
 
 // docs prints the reference pages that are not of the configuration.
 func docs() *cobra.Command {
-	cmd := &cobra.Command{Use: "docs", Short: "print reference pages as Markdown"}
+	cmd := &cobra.Command{Use: "docs", Short: "print reference pages"}
 	page := func(use, short string, write func(*cobra.Command, io.Writer) error) {
 		cmd.AddCommand(&cobra.Command{Use: use, Short: short, Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return write(cmd, cmd.OutOrStdout()) }})
@@ -21,6 +22,14 @@ func docs() *cobra.Command {
 	page("errors", "answers to refused requests", func(_ *cobra.Command, w io.Writer) error { return errorsPage(w) })
 	page("metrics", "all metrics", func(_ *cobra.Command, w io.Writer) error { return role.MetricsReference(w) })
 	page("cli", "all commands", func(cmd *cobra.Command, w io.Writer) error { return cliPage(w, cmd.Root()) })
+	page("openapi", "the admin API as an OpenAPI document (YAML)", func(_ *cobra.Command, w io.Writer) error {
+		doc, err := api.Document().YAML()
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(doc)
+		return err
+	})
 	return cmd
 }
 

@@ -1,152 +1,95 @@
 package cli
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/penstock-otel/penstock/internal/admin"
+	"github.com/penstock-otel/penstock/internal/api"
 	"github.com/penstock-otel/penstock/internal/cli/rolecmd"
-	"github.com/penstock-otel/penstock/internal/janitor"
-	"github.com/penstock-otel/penstock/internal/queuewatch"
-	"github.com/penstock-otel/penstock/internal/role"
 )
 
 func status() *cobra.Command {
-	cmd := &cobra.Command{Use: "status", Short: "show what a running process sees: state, totals, queue, destinations", Args: cobra.NoArgs,
-		Long: "Asks the admin port. Exit code 0: ready; 3: not ready; 1: no answer."}
-	address := rolecmd.AdminFlag(cmd)
-	output := rolecmd.OutputFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := rolecmd.CheckOutput(*output); err != nil {
+	cmd := &cobra.Command{Use: "status", Short: "show the whole picture: streams, destinations, processes, disks, ledger, jobs", Args: cobra.NoArgs,
+		Long: "Asks the admin port of any process; each answers for the whole queue. Exit code 0: the process is ready; 3: it is\n" +
+			"not; 1: no answer. With --check it prints what is wrong, and the code is 3 also when the sums of the ledger do not\n" +
+			"add up, or a required consumer is missing, or any running process is not ready.",
+		Example: "  penstock status\n  penstock status --check\n  penstock status --watch --tenants"}
+	check := cmd.Flags().Bool("check", false, "print what is wrong alone, and exit with 3 when something is")
+	watch := cmd.Flags().Bool("watch", false, "show it again every 2 s, until Ctrl-C")
+	tenants := cmd.Flags().Bool("tenants", false, "with the ledger of each tenant")
+	return remote(cmd, func(cmd *cobra.Command, addr, format string, _ []string) error {
+		if *check && *watch {
+			return &rolecmd.UsageError{Err: errors.New("--check and --watch: give one of them")}
+		}
+		show := func(w io.Writer) (s api.Status, err error) {
+			if err := getJSON(cmd.Context(), addr, "/api/v1/status", &s); err != nil {
+				return s, err
+			}
+			return s, rolecmd.Output(w, format, s, func(w io.Writer) error {
+				if *check {
+					return checkText(w, s)
+				}
+				return statusTable(w, s, *tenants)
+			})
+		}
+		if *watch {
+			return watchStatus(cmd.Context(), cmd.OutOrStdout(), func(w io.Writer) error { _, err := show(w); return err })
+		}
+		s, err := show(cmd.OutOrStdout())
+		switch {
+		case err != nil:
 			return err
-		}
-		addr, err := address()
-		if err != nil {
-			return err
-		}
-		body, err := admin.Get(cmd.Context(), addr, "/api/v1/status")
-		if err != nil {
-			return err
-		}
-		var s admin.Status
-		if err := json.Unmarshal(body, &s); err != nil {
-			return fmt.Errorf("the answer of %s is not the status of a Penstock: %w", addr, err)
-		}
-		if err := rolecmd.Output(cmd.OutOrStdout(), *output, s, func(w io.Writer) error { return statusTable(w, s) }); err != nil {
-			return err
-		}
-		if !s.Ready {
+		case *check && !s.OK:
+			return &rolecmd.DegradedError{Err: fmt.Errorf("%d problems", len(s.Problems))}
+		case !s.Ready:
 			return &rolecmd.DegradedError{Err: errors.New("not ready")}
 		}
 		return nil
-	}
-	return cmd
+	})
 }
 
-// statusTable writes a status for people.
-func statusTable(w io.Writer, s admin.Status) error {
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	row := func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) } //nolint:errcheck // Flush tells
-	row("%s\t%s\tup %s\t%s", s.Name, s.Phase, time.Duration(s.UptimeSeconds*float64(time.Second)).Round(time.Second), s.Build.Version)
-	for _, c := range s.Checks {
-		if c.Error != "" {
-			row("  not ready\t%s\t%s", c.Name, c.Error)
-		}
+// checkText says what is wrong.
+func checkText(w io.Writer, s api.Status) error {
+	text := "ok: the sums add up, every required consumer is there, every running process is ready"
+	if !s.OK {
+		text = strings.Join(s.Problems, "\n")
 	}
-	for _, section := range s.Sections {
-		switch {
-		case section.Error != "":
-			row("\n%s\t%s", strings.ToUpper(section.Name), section.Error)
-		case section.Name == "totals":
-			if err := totalsTable(row, section.Data); err != nil {
+	_, err := fmt.Fprintln(w, text)
+	return err
+}
+
+// watchEvery is the pace of status --watch.
+const watchEvery = 2 * time.Second
+
+// watchStatus shows again and again: on a terminal from its top, elsewhere one
+// after another. What cannot be shown is said in its place.
+func watchStatus(ctx context.Context, out io.Writer, show func(io.Writer) error) error {
+	l := newLive(out)
+	for t := time.NewTicker(watchEvery); ; {
+		var b strings.Builder
+		if err := show(&b); err != nil && ctx.Err() == nil {
+			fmt.Fprintf(&b, "%v\n", err)
+		}
+		text := b.String()
+		if l.terminal {
+			text = "\x1b[H\x1b[2J" + text
+		}
+		if ctx.Err() == nil {
+			if _, err := io.WriteString(out, text); err != nil {
 				return err
 			}
-		case section.Name == "alerter":
-			row("\nno alerting rules are configured")
-		case section.Name == "queue":
-			if err := queueTable(row, section.Data); err != nil {
-				return err
-			}
-		case section.Name == "retention":
-			if err := retentionTable(row, section.Data); err != nil {
-				return err
-			}
-		default:
-			row("\n%s\t%s", strings.ToUpper(section.Name), section.Data)
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil
 		}
 	}
-	return t.Flush()
-}
-
-func totalsTable(row func(string, ...any), data json.RawMessage) error {
-	var totals []role.Totals
-	if err := json.Unmarshal(data, &totals); err != nil {
-		return fmt.Errorf("read the totals: %w", err)
-	}
-	row("\nITEMS SINCE START\tACCEPTED\tREFUSED\tEXPORTED\tREJECTED\tDEAD-LETTERED")
-	for _, x := range totals {
-		row("%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f", x.Signal, x.Accepted, x.Refused, x.Exported, x.Rejected, x.DeadLettered)
-	}
-	return nil
-}
-
-func queueTable(row func(string, ...any), data json.RawMessage) error {
-	var v queuewatch.View
-	if err := json.Unmarshal(data, &v); err != nil {
-		return fmt.Errorf("read the state of the queue: %w", err)
-	}
-	if v.Error != "" {
-		row("\nQUEUE\tlast look failed: %s", v.Error)
-	}
-	row("\nSTREAM (%s ago)\tMESSAGES\tBYTES\tLIMIT\tUSED", time.Since(v.At).Round(100*time.Millisecond))
-	for _, s := range v.Streams {
-		used := 0.0
-		if s.MaxBytes > 0 {
-			used = 100 * float64(s.Bytes) / float64(s.MaxBytes)
-		}
-		row("%s\t%d\t%s\t%s\t%.1f %%", s.Name, s.Messages, size(float64(s.Bytes)), size(float64(s.MaxBytes)), used)
-	}
-	row("\nDESTINATION\tSTREAM\tMESSAGES WAITING\tUNSETTLED\tREDELIVERED\tOLDEST")
-	for _, l := range v.Lags {
-		row("%s\t%s\t%d\t%d\t%d\t%s", l.Destination, l.Stream, l.Pending, l.InFlight, l.Redelivered,
-			time.Duration(l.OldestAge*float64(time.Second)).Round(time.Millisecond))
-	}
-	return nil
-}
-
-func retentionTable(row func(string, ...any), data json.RawMessage) error {
-	var v janitor.View
-	if err := json.Unmarshal(data, &v); err != nil {
-		return fmt.Errorf("read the state of the janitor: %w", err)
-	}
-	if v.Error != "" {
-		row("\nRETENTION\tlast round failed: %s", v.Error)
-	}
-	if !v.Leader {
-		if v.Error == "" {
-			row("\nRETENTION\tthe janitor of another process works")
-		}
-		return nil
-	}
-	row("\nSTREAM\tEXPORTED UP TO\tWAITS FOR\tKEPT\t")
-	for _, s := range v.Streams {
-		note := ""
-		switch {
-		case len(s.Missing) > 0:
-			note = "not purged: consumers are missing"
-		case s.Blocked:
-			note = "nearly full of what is not exported"
-		case s.Shortened:
-			note = "less than retention.replay_window: short of space"
-		}
-		row("%s\t%d\t%s\t%s\t%s", s.Name, s.Floor, s.HeldBy, time.Duration(s.Kept*float64(time.Second)).Round(time.Second), note)
-	}
-	return nil
 }
