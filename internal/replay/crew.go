@@ -56,6 +56,9 @@ func newCrew(parent context.Context, n int) *crew {
 
 // do runs a step once a slot is free.
 func (c *crew) do(step func() error) error {
+	if c.ctx.Err() != nil {
+		return context.Cause(c.ctx)
+	}
 	select {
 	case c.slots <- struct{}{}:
 	case <-c.ctx.Done():

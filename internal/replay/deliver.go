@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/job"
@@ -50,9 +51,9 @@ var errNotSound = errors.New("the message is not sound")
 
 // once ships a record, or what p says is left of it. retry is set, beside the
 // error, when it is to be tried again, and after which wait if the destination
-// asked for one.
-func (d *delivery) once(r *record.Record, p *ship.Progress) (out ship.Outcome, retry bool, err error) {
-	out, err = ship.Ship(d.crew.work, d.to, r, ship.Options{MaxRequestBytes: d.max, Progress: p, Header: d.header})
+// asked for one; sent is set when anything of it was.
+func (d *delivery) once(r *record.Record, p *ship.Progress, sent *atomic.Bool) (out ship.Outcome, retry bool, err error) {
+	out, err = ship.Ship(d.crew.work, noting{d.to, sent}, r, ship.Options{MaxRequestBytes: d.max, Progress: p, Header: d.header})
 	var e *exporter.Error
 	switch {
 	case err == nil:
@@ -76,10 +77,10 @@ func (d *delivery) once(r *record.Record, p *ship.Progress) (out ship.Outcome, r
 }
 
 // deliver ships a record, for ever while the destination says not now.
-func (d *delivery) deliver(r *record.Record) (dead []ship.Dead, p *ship.Progress, err error) {
+func (d *delivery) deliver(r *record.Record, sent *atomic.Bool) (dead []ship.Dead, p *ship.Progress, err error) {
 	p = &ship.Progress{}
 	for try := 1; ; try++ {
-		out, retry, err := d.once(r, p)
+		out, retry, err := d.once(r, p, sent)
 		if !retry {
 			return out.Dead, p, err
 		}

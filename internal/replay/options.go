@@ -28,7 +28,9 @@ type Options struct {
 	// Busy tells that live traffic needs all of a destination, or that it takes
 	// nothing now: an export waits until it does not, asked again every 200 ms.
 	// nil: never.
-	Busy    func(destination string) bool
+	Busy func(destination string) bool
+	// Ledger is told of letters before a redrive removes them. nil: nobody is.
+	Ledger  Ledger
 	Metrics *Metrics
 	Logger  *slog.Logger
 }

@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -84,8 +85,8 @@ type paced struct {
 	until time.Time // mu; left alone until then
 }
 
-// Export implements exporter.Exporter.
-func (p *paced) Export(ctx context.Context, q *exporter.Request) (exporter.Result, error) {
+// wait returns when the request may be sent.
+func (p *paced) wait(q *exporter.Request) error {
 	for {
 		d := p.held()
 		if d == 0 && p.busy() {
@@ -93,16 +94,27 @@ func (p *paced) Export(ctx context.Context, q *exporter.Request) (exporter.Resul
 			d = yieldFor
 		}
 		if d == 0 {
-			break
+			return p.limits.wait(p.ctx, q.RawBytes, q.Items)
 		}
 		if err := pause(p.ctx, d); err != nil {
-			return exporter.Result{}, err
+			return err
 		}
 	}
-	if err := p.limits.wait(p.ctx, q.RawBytes, q.Items); err != nil {
+}
+
+// noting is a paced exporter for one message, which notes that it was sent.
+type noting struct {
+	*paced
+	sent *atomic.Bool
+}
+
+// Export implements exporter.Exporter.
+func (n noting) Export(ctx context.Context, q *exporter.Request) (exporter.Result, error) {
+	if err := n.wait(q); err != nil {
 		return exporter.Result{}, err
 	}
-	return p.Exporter.Export(ctx, q)
+	n.sent.Store(true)
+	return n.Exporter.Export(ctx, q)
 }
 
 // hold leaves the destination alone.

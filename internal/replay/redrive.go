@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/deadletter"
@@ -60,6 +61,9 @@ type redriving struct {
 	to      map[string]*line          // mu
 	where   map[uint64]*line          // mu; of letters that are put off
 	partial map[uint64]*ship.Progress // mu; letters that were taken in part
+	leaving map[uint64]bool           // mu; letters that are being removed
+
+	remover remover
 }
 
 // line is a destination, and how long it is left alone.
@@ -72,7 +76,9 @@ type line struct {
 // Run implements job.Handler.
 func (h *Redriver) Run(ctx context.Context, run *job.Run) error {
 	j := run.Job()
-	x := &redriving{o: &h.o, track: &tracker{run: run}, to: map[string]*line{}, where: map[uint64]*line{}, partial: map[uint64]*ship.Progress{}}
+	x := &redriving{o: &h.o, track: &tracker{run: run}, to: map[string]*line{}, where: map[uint64]*line{}, partial: map[uint64]*ship.Progress{},
+		leaving: map[uint64]bool{}}
+	x.remover.x = x
 	if err := json.Unmarshal(j.Spec, &x.r); err != nil {
 		return fmt.Errorf("spec: %w", err)
 	}
@@ -186,13 +192,14 @@ func (x *redriving) again(seq uint64) error {
 		return again(x.crew.ctx, err)
 	}
 	i, _ := deadletter.Decode(queue.Entry{Message: m, Sequence: seq, StoredAt: at, Size: len(m.Body)}) // it was read before
-	out, done, err := x.try(deadletter.Found{Info: i, Message: m})
-	if err != nil || !done {
-		return err
-	}
-	x.o.Metrics.count(KindRedrive, out)
-	x.track.undefer(seq, out, x.orphan)
-	return x.track.keep(false)
+	return x.try(deadletter.Found{Info: i, Message: m}, &atomic.Bool{}, func(out outcome, done bool) error {
+		if !done {
+			return nil
+		}
+		x.o.Metrics.count(KindRedrive, out)
+		x.track.undefer(seq, out, x.orphan)
+		return x.track.keep(false)
+	})
 }
 
 // letter begins one, or passes it.
@@ -202,20 +209,14 @@ func (x *redriving) letter(f deadletter.Found) error {
 	if err != nil {
 		return err
 	}
-	err = x.crew.do(func() error {
-		out, done, err := x.try(f)
-		if err != nil {
-			return err
-		}
-		if done {
-			x.o.Metrics.count(KindRedrive, out)
-		}
-		return x.track.endOrDefer(step, out, !done)
+	return x.crew.do(func() error {
+		return x.try(f, &step.sent, func(out outcome, done bool) error {
+			if done {
+				x.o.Metrics.count(KindRedrive, out)
+			}
+			return x.track.endOrDefer(step, out, !done)
+		})
 	})
-	if err != nil {
-		x.track.abandon(step)
-	}
-	return err
 }
 
 // line of a letter's destination; nil when it is not configured here.
@@ -238,15 +239,16 @@ func (x *redriving) line(i deadletter.Info) *line {
 	return l
 }
 
-// try delivers a letter. done is false when it is put off.
-func (x *redriving) try(f deadletter.Found) (out outcome, done bool, err error) {
+// try delivers a letter and calls then with what it came to, perhaps after it has
+// returned, or with done unset when the letter is put off.
+func (x *redriving) try(f deadletter.Found, attempted *atomic.Bool, then func(out outcome, done bool) error) error {
 	r, err := record.Decode(f.Message)
 	switch {
 	case errors.Is(err, record.ErrNewer):
-		return out, false, job.Again(fmt.Errorf("dead letter %d: %w", f.Sequence, err))
+		return job.Again(fmt.Errorf("dead letter %d: %w", f.Sequence, err))
 	case err != nil || f.Problem != "":
 		x.track.run.Note("letter %d stays: it cannot be read: %s%v", f.Sequence, f.Problem, errText(err))
-		return outcome{damaged: amountOf(f.Info)}, true, nil
+		return then(outcome{damaged: amountOf(f.Info)}, true)
 	}
 	if f.ID != "" {
 		r.ID = f.ID // of the message, as its live attempts had it
@@ -254,31 +256,39 @@ func (x *redriving) try(f deadletter.Found) (out outcome, done bool, err error) 
 	l := x.line(f.Info)
 	if l == nil {
 		x.track.run.Note("letters for destination %q stay: no such destination is configured in the worker; redrive them to another", f.Destination)
-		return outcome{skipped: amountOf(f.Info)}, true, nil
+		return then(outcome{skipped: amountOf(f.Info)}, true)
 	}
 	x.mu.Lock()
 	x.where[f.Sequence] = l
 	x.mu.Unlock()
 	if x.mayNot(f.Sequence) {
-		return out, false, nil
+		return then(outcome{}, false)
 	}
 	p := x.partOf(f.Sequence)
-	sent, retry, err := l.once(r, p)
+	sent, retry, err := l.once(r, p, attempted)
 	switch {
 	case retry:
 		x.leaveAlone(l, f.Sequence, p)
-		return out, false, nil
+		return then(outcome{}, false)
 	case errors.Is(err, errNotSound):
 		x.track.run.Note("letter %d stays: %v", f.Sequence, err)
-		return outcome{damaged: amountOf(f.Info)}, true, nil
+		return then(outcome{damaged: amountOf(f.Info)}, true)
 	case err != nil:
-		return out, false, err
+		return err
 	}
 	x.took(l, f.Sequence)
-	if err := x.settle(l, f.Info, sent.Dead); err != nil {
-		return out, false, err
+	if err := x.renew(l, f.Info, sent.Dead); err != nil {
+		return err
 	}
-	return outcomeOf(p, sent.Dead, uint64(r.RawBytes)), true, nil
+	out := outcomeOf(p, sent.Dead, uint64(r.RawBytes))
+	x.remover.add(removal{letter: f.Info, items: out.done.Items + out.rejected, line: l, then: func() error {
+		err := then(out, true)
+		x.mu.Lock()
+		delete(x.leaving, f.Sequence)
+		x.mu.Unlock()
+		return err
+	}})
+	return nil
 }
 
 func errText(err error) string {
@@ -288,8 +298,8 @@ func errText(err error) string {
 	return " " + err.Error()
 }
 
-// settle renews what is dead again and removes the letter.
-func (x *redriving) settle(l *line, old deadletter.Info, dead []ship.Dead) error {
+// renew makes new letters of what is dead again.
+func (x *redriving) renew(l *line, old deadletter.Info, dead []ship.Dead) error {
 	for i := range dead {
 		d := &dead[i]
 		letter := deadletter.Letter{Reason: d.Reason.Reason, Code: d.Code, Detail: d.Detail}
@@ -303,13 +313,7 @@ func (x *redriving) settle(l *line, old deadletter.Info, dead []ship.Dead) error
 			return err
 		}
 	}
-	return l.insist("remove a dead letter", func(ctx context.Context) error {
-		err := x.o.Queue.RemoveMessage(ctx, topology.DeadLetters, old.Sequence)
-		if errors.Is(err, queue.ErrNotFound) { // an operator was quicker
-			return nil
-		}
-		return err
-	})
+	return nil
 }
 
 // within is the part of which a letter's items are, short enough to be made
@@ -321,13 +325,13 @@ func within(part string) string {
 	return markPart(part)
 }
 
-// mayNot tells whether the destination of a letter, where it is known, is left
-// alone for now.
+// mayNot tells whether a letter is being removed, or its destination, where that
+// is known, is left alone for now.
 func (x *redriving) mayNot(seq uint64) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	l := x.where[seq]
-	return l != nil && time.Now().Before(l.until)
+	return x.leaving[seq] || l != nil && time.Now().Before(l.until)
 }
 
 // leaveAlone puts the letters of a destination off, and keeps what is known of
@@ -344,11 +348,12 @@ func (x *redriving) leaveAlone(l *line, seq uint64, p *ship.Progress) {
 	}
 }
 
-// took forgets trouble.
+// took forgets trouble; the letter is on its way out.
 func (x *redriving) took(l *line, seq uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	l.tries, l.until = 0, time.Time{}
+	x.leaving[seq] = true
 	delete(x.partial, seq)
 	delete(x.where, seq)
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/deadletter"
 	"github.com/penstock-otel/penstock/internal/job"
+	"github.com/penstock-otel/penstock/internal/ledger"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/record"
 	"github.com/penstock-otel/penstock/internal/replay"
@@ -353,6 +356,51 @@ func TestRedriveAtARate(t *testing.T) {
 		r.until(r.redrive(replay.Redrive{Rate: 2 << 10}), job.PhaseDone)
 		if d := time.Since(start); d < 9*time.Second || d > 13*time.Second {
 			t.Errorf("21 KB at 2 KiB a second took %s", d)
+		}
+	})
+}
+
+// told is a ledger that fails at first.
+type told struct {
+	fails atomic.Int64
+	mu    sync.Mutex
+	n     map[uint64]uint64 // items by letter
+}
+
+func (l *told) Redriven(_ context.Context, letters []ledger.Redriven) error {
+	if l.fails.Add(-1) >= 0 {
+		return queue.ErrUnavailable
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, x := range letters {
+		l.n[x.Letter.Sequence] += x.Items
+	}
+	return nil
+}
+
+// The ledger knows of a letter before it is removed, and what of it was taken.
+func TestTheLedgerIsToldOfRedrives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		l := &told{n: map[uint64]uint64{}}
+		l.fails.Store(3)
+		r.changes = append(r.changes, func(o *replay.Options) { o.Ledger = l })
+		r.bury("a", group{ids: []string{"1", "bad", "3"}})
+		r.buries("a", 5)
+		r.store(group{ids: []string{"bad"}})
+		r.a.answers(rejects("bad"))
+		p := r.start()
+		defer p.stop()
+		r.until(r.replay(replay.Spec{}), job.PhaseDone) // a letter that no lane wrote
+		id := r.redrive(replay.Redrive{})
+		time.Sleep(500 * time.Millisecond)
+		if n := len(r.letters()); n != 9 { // two of them renewed
+			t.Errorf("%d letters are there before the ledger knows, want 9", n)
+		}
+		r.until(id, job.PhaseDone)
+		if want := map[uint64]uint64{1: 2, 2: 1, 3: 1, 4: 1, 5: 1, 6: 1}; !maps.Equal(l.n, want) {
+			t.Errorf("the ledger was told of %v, want %v", l.n, want)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/deadletter"
@@ -233,8 +234,8 @@ func (x *replaying) message(stream string, e queue.Entry) error {
 	if err != nil {
 		return err
 	}
-	err = x.crew.do(func() error {
-		out, err := x.send(r, origin, size, whole && x.s.whole(m))
+	return x.crew.do(func() error {
+		out, err := x.send(r, origin, size, whole && x.s.whole(m), &step.sent)
 		if errors.Is(err, errNotSound) {
 			x.track.run.Note("%s: message %d is left out: %v", stream, e.Sequence, err)
 			out, err = outcome{damaged: size}, nil
@@ -245,10 +246,6 @@ func (x *replaying) message(stream string, e queue.Entry) error {
 		x.o.Metrics.count(KindReplay, out)
 		return x.track.end(step, out)
 	})
-	if err != nil {
-		x.track.abandon(step)
-	}
-	return err
 }
 
 func (x *replaying) passed(seq uint64, out outcome) error {
@@ -264,7 +261,7 @@ func (x *replaying) damaged(stream string, seq uint64, size job.Amount, why erro
 
 // send filters, exports and, what will never be taken, buries. whole: all of its
 // items are in the window.
-func (x *replaying) send(r *record.Record, origin deadletter.Origin, size job.Amount, whole bool) (outcome, error) {
+func (x *replaying) send(r *record.Record, origin deadletter.Origin, size job.Amount, whole bool, sent *atomic.Bool) (outcome, error) {
 	wanted, skipped, err := x.cut(r, whole)
 	if err != nil {
 		return outcome{}, err
@@ -272,7 +269,7 @@ func (x *replaying) send(r *record.Record, origin deadletter.Origin, size job.Am
 	if wanted.Items == 0 && skipped.Items > 0 {
 		return outcome{skipped: size}, nil
 	}
-	dead, p, err := x.to.deliver(wanted)
+	dead, p, err := x.to.deliver(wanted, sent)
 	if err != nil {
 		return outcome{}, err
 	}

@@ -31,11 +31,11 @@ func messageOf(id, body string) *queue.Message {
 // A process that is cut off in the middle is succeeded: nothing is missing, and
 // what was sent twice is counted and bounded by the mark.
 func TestCrashAndResume(t *testing.T) {
-	f := func(delay time.Duration, after time.Duration, maxTwice int) {
+	f := func(n int, delay time.Duration, after time.Duration, maxTwice int) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t)
-			ids := r.fill(2000)
+			ids := r.fill(n)
 			r.a.delay = delay
 			p := r.start()
 			id := r.replay(replay.Spec{})
@@ -63,9 +63,9 @@ func TestCrashAndResume(t *testing.T) {
 			}
 		})
 	}
-	f(50*time.Millisecond, 20*time.Second, 200)
-	f(5*time.Millisecond, 3*time.Second, 1500)
-	f(500*time.Millisecond, 30*time.Second, 40)
+	f(400, 50*time.Millisecond, 5*time.Second, 150)
+	f(1500, 5*time.Millisecond, 2*time.Second, 1024)
+	f(200, 500*time.Millisecond, 15*time.Second, 40)
 }
 
 // Processes share jobs, and a job has one of them.
@@ -415,5 +415,43 @@ func TestATargetOfItsOwn(t *testing.T) {
 	id := r.replay(replay.Spec{Target: &replay.Target{Protocol: worker.ProtocolFile, Endpoint: "/elsewhere/out"}})
 	if j := r.until(id, job.PhaseFailed); !strings.Contains(j.Error, "may name files in "+dir+" alone") {
 		t.Errorf("got %q", j.Error)
+	}
+}
+
+// The queue may be away for less than a lease: nothing is lost, and nothing is
+// sent twice.
+func TestTheQueueIsAwayForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		ids := r.fill(300)
+		r.store(group{ids: []string{"bad"}})
+		ids = append(ids, r.fill(100)...)
+		r.a.answers(rejects("bad"))
+		r.a.delay = 50 * time.Millisecond
+		p := r.start()
+		defer p.stop()
+		id := r.replay(replay.Spec{})
+		for range 5 {
+			time.Sleep(2 * time.Second)
+			p.off.Store(true)
+			time.Sleep(8 * time.Second)
+			p.off.Store(false)
+		}
+		j := r.until(id, job.PhaseDone)
+		r.took(r.a, ids)
+		if j.Orphaned != 0 || j.Progress.Duplicates.Messages != 0 || j.Progress.Dead.Messages != 1 || len(r.letters()) != 1 {
+			t.Errorf("got %+v", j)
+		}
+	})
+}
+
+// A spec of a newer program is not run by this one.
+func TestSpecsThatCannotBeRead(t *testing.T) {
+	r := newRig(t)
+	for kind, h := range replay.Handlers(r.options()) {
+		j := job.Job{Kind: kind, Spec: []byte(`{"from_seq":"x","rate":[]}`)}
+		if ok, why := h.Can(&j); ok || !strings.Contains(why, "upgrade the workers") {
+			t.Errorf("%s: %v, %q", kind, ok, why)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/job"
@@ -55,7 +56,6 @@ type tracker struct {
 	progress job.Progress
 	pending  []*step // begun or passed, in order, from the first that is not done
 	before   uint64  // what a predecessor may have begun, of the current point
-	begun    uint64  // the last sequence begun here, of the current point
 	kept     time.Time
 
 	durable uint64 // the mark that is stored; begin's alone
@@ -68,6 +68,7 @@ type step struct {
 	seq      uint64
 	done     bool
 	again    bool // a predecessor may have sent it
+	sent     atomic.Bool
 	deferred bool
 	out      outcome
 }
@@ -89,7 +90,7 @@ func (t *tracker) enter(i int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := &t.cp.Points[i]
-	t.cur, t.pending, t.begun = i, nil, 0
+	t.cur, t.pending = i, nil
 	t.before, t.durable = p.Ahead, p.Ahead
 	t.window, t.marked = minAhead, time.Time{}
 }
@@ -105,18 +106,7 @@ func (t *tracker) begin(ctx context.Context, seq uint64) (*step, error) {
 	defer t.mu.Unlock()
 	s := &step{seq: seq, again: seq < t.before}
 	t.pending = append(t.pending, s)
-	t.begun = seq
 	return s, nil
-}
-
-// abandon takes back the last begin: the message was not sent.
-func (t *tracker) abandon(s *step) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n := len(t.pending) - 1; n >= 0 && t.pending[n] == s {
-		t.pending = t.pending[:n]
-		t.begun = s.seq - 1
-	}
 }
 
 // mark stores a mark beyond a message. It is as far ahead as takes about a
@@ -233,14 +223,19 @@ func (t *tracker) keep(now bool) error {
 }
 
 // leave ends a point, or the run: nothing runs any more. What a predecessor or
-// this run may have begun stays marked.
+// this run may have sent stays marked.
 func (t *tracker) leave(finished bool) error {
 	t.mu.Lock()
 	p := &t.cp.Points[t.cur]
 	if finished {
 		p.Next = p.End
 	}
-	p.Ahead = max(p.Next, t.before, t.begun+1)
+	p.Ahead = max(p.Next, t.before)
+	for _, s := range t.pending {
+		if s.done || s.sent.Load() {
+			p.Ahead = max(p.Ahead, s.seq+1)
+		}
+	}
 	t.mu.Unlock()
 	return t.keep(true)
 }
