@@ -15,7 +15,8 @@
 //   - A second Publish of an ID within the stream's dedup window stores nothing
 //     and is a success with Receipt.Duplicate.
 //   - A stream is a log. Nothing is removed by age, by consumption or to make
-//     room: a full stream refuses with ErrFull. Only Purge removes.
+//     room: a full stream refuses with ErrFull. Only Purge removes, and
+//     RemoveMessage where a stream was made for it.
 //   - Every durable consumer sees every message at least once, until it is
 //     settled by Ack or Reject. An unsettled delivery comes back after AckWait,
 //     for ever. Order is that of the log for first deliveries and unspecified
@@ -23,6 +24,9 @@
 //   - A durable consumer shared by several processes hands each delivery to one
 //     of them. Consumers are made by Provisioner, never by the first reader,
 //     and outlive all readers.
+//   - An Archive reads the log beside the consumers, in order and without
+//     leaving anything behind. A Store keeps small values as durably, and changes
+//     one only if it is as it was read.
 //   - A lease has at most one holder at a time, as far as a time to live can
 //     promise: a holder that was paused for longer finds it taken, so what a
 //     lease guards must be harmless when two do it. No clock is compared with

@@ -150,3 +150,78 @@ func nextRound(b *testing.B, q *Queue, old queue.Consumer, n int) queue.Consumer
 	}
 	return c
 }
+
+// BenchmarkBrowse reads what was stored before, by an own browser for each round.
+func BenchmarkBrowse(b *testing.B) {
+	const stored = 2048
+	for _, size := range []int{4 << 10, 256 << 10} {
+		for _, headers := range []bool{true, false} {
+			for _, way := range []string{"pipe", "tcp"} {
+				b.Run(fmt.Sprintf("size=%dKiB/headers=%t/%s", size>>10, headers, way), func(b *testing.B) {
+					q := benchServer(b, false, way)
+					if err := q.EnsureStream(b.Context(), queue.StreamConfig{Name: "BENCH_0", MaxBytes: 1 << 30}); err != nil {
+						b.Fatal(err)
+					}
+					for i := range stored {
+						if _, err := q.Publish(b.Context(), "BENCH_0", &queue.Message{ID: fmt.Sprint(i),
+							Header: map[string]string{"Penstock-Signal": "traces", "Penstock-Items": "8192", "Penstock-Tenant": "default"}, Body: make([]byte, size)}); err != nil {
+							b.Fatal(err)
+						}
+					}
+					b.SetBytes(int64(size))
+					b.ReportAllocs()
+					cpu := cpuTime(b)
+					defer func() { b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N), "cpu-ns/op") }()
+					var br queue.Browser
+					for i := 0; b.Loop(); i++ {
+						if i%stored == 0 {
+							if br != nil {
+								_ = br.Close() // always nil
+							}
+							var err error
+							if br, err = q.Browse(b.Context(), "BENCH_0", queue.BrowseOptions{HeadersOnly: headers}); err != nil {
+								b.Fatal(err)
+							}
+						}
+						if e, err := br.Next(b.Context()); err != nil || e.Size != size {
+							b.Fatalf("entry %d of %d bytes, %v", e.Sequence, e.Size, err)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkStore saves, loads and lists small values.
+func BenchmarkStore(b *testing.B) {
+	for _, sync := range []bool{false, true} {
+		q := benchServer(b, sync, "tcp")
+		data := make([]byte, 1000)
+		for i := range 200 {
+			if _, err := q.Save(b.Context(), fmt.Sprintf("fleet/p%03d", i), data, 0); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for name, op := range map[string]func() error{
+			"save": func() error { _, err := q.Save(b.Context(), "one/a", data, queue.AnyRevision); return err },
+			"load": func() error { _, err := q.Load(b.Context(), "fleet/p100"); return err },
+			"list of 200": func() error {
+				values, err := q.List(b.Context(), "fleet/")
+				if err == nil && len(values) != 200 {
+					err = fmt.Errorf("%d values", len(values))
+				}
+				return err
+			},
+		} {
+			b.Run(fmt.Sprintf("%s/sync=%t", name, sync), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := op(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

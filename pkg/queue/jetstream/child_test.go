@@ -20,6 +20,7 @@ const childDir = "PENSTOCK_TEST_CHILD_DIR"
 // childMain turns the test binary into a publisher, if it was started as one. It
 // says on stdout what was confirmed, and is killed by its parent.
 func childMain() {
+	serveMain()
 	dir := os.Getenv(childDir)
 	if dir == "" {
 		return

@@ -14,9 +14,12 @@
 //   - Publish never leaves a copy behind that could be sent after it returned:
 //     no reconnect buffer, no retries by the library.
 //   - What is on the way is bounded in bytes in both directions: MaxInFlightBytes
-//     for Publish, ConsumeOptions.MaxBytes for each reader.
+//     for Publish, ConsumeOptions.MaxBytes for each reader, BrowseOptions.MaxBytes
+//     for each browser.
 //   - A lost connection, a leader's move or a pull that the server forgot is
 //     overcome inside; the caller sees later deliveries, or at most a repeat.
+//   - Browsing has connections and consumers of its own, and leaves none behind.
+//     Values are written like messages: once, over proven connections.
 //
 // This package does not link nats-server; only package embedded does.
 package jetstream

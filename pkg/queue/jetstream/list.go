@@ -19,7 +19,7 @@ import (
 
 const (
 	// listBytes bounds one answer, listKeys the keys that one asks for by name.
-	listBytes, listKeys = 16 << 20, 32
+	listBytes, listKeys = 8 << 20, 16
 	// knownFor is how long a server is helped out that lags.
 	knownFor = time.Minute
 )

@@ -117,4 +117,11 @@ func TestContract(t *testing.T) {
 			return openQueue(t, Config{URL: s.ClientURL(), Token: "secret", Durability: Process, PublishConnections: 3})
 		}, queuetest.Options{})
 	})
+	t.Run("on three servers", func(t *testing.T) {
+		t.Parallel()
+		c := newCluster(t, 3)
+		queuetest.Run(t, func(t *testing.T) queue.Queue {
+			return openQueue(t, Config{URL: c.urls, Durability: Process, Replicas: 3})
+		}, queuetest.Options{AckWait: time.Second})
+	})
 }

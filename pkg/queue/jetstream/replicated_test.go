@@ -6,71 +6,22 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
 
-// openReplicated opens a queue on a cluster, when every server of it answers.
-func openReplicated(t *testing.T, c *cluster) *Queue {
-	t.Helper()
-	until(t, "every server answers", func() bool {
-		_, err := tryOpen(t, Config{URL: c.urls, Durability: Replicated})
-		return err == nil
-	})
-	return openQueue(t, Config{URL: c.urls, Durability: Replicated, Logger: logTo(t)})
-}
-
-// leader is the index of the server that leads a stream, -1 while none does.
-func (c *cluster) leader(stream string) int {
-	for i, s := range c.servers {
-		if s.Running() && s.JetStreamIsStreamLeader("APP", stream) {
-			return i
-		}
-	}
-	return -1
-}
-
-// stepDown moves the leader of a stream, and of one of its consumers.
-func (c *cluster) stepDown(q *Queue, stream, consumer string) {
-	c.t.Helper()
-	subjects := []string{"$JS.API.STREAM.LEADER.STEPDOWN." + stream}
-	if consumer != "" {
-		subjects = append(subjects, "$JS.API.CONSUMER.LEADER.STEPDOWN."+stream+"."+consumer)
-	}
-	for _, subject := range subjects {
-		until(c.t, "a step down is taken", func() bool {
-			m, err := q.control.nc.Request(subject, nil, 2*time.Second)
-			return err == nil && strings.Contains(string(m.Data), `"success":true`)
-		})
-	}
-	until(c.t, "a leader of "+stream, func() bool { return c.leader(stream) >= 0 })
-}
-
-// back starts a stopped server again, and waits until it has caught up.
-func (c *cluster) back(i int) {
-	c.t.Helper()
-	c.start(i, func(*server.Options) {})
-	until(c.t, "the server has caught up", func() bool {
-		s := c.servers[i]
-		return s.ReadyForConnections(time.Millisecond) && s.JetStreamIsCurrent() && s.Healthz(nil).Error == ""
-	})
-}
-
 // TestReplicatedTrouble has everything at work on three servers while leaders
-// step down, a server stops and comes back, and then another does, so that what
-// is there must be on the first one again. Nothing confirmed is lost.
+// step down, a server is killed and comes back, and then another, so that what is
+// there must be on the first one again. Nothing confirmed is lost.
 func TestReplicatedTrouble(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3)
-	q := openReplicated(t, c)
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	c := newProcesses(t, 3)
+	q := openQueue(t, Config{URL: c.urls, Durability: Replicated, Logger: logTo(t)})
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	const stream = "TROUBLE_0"
 	if err := q.EnsureStream(ctx, queue.StreamConfig{Name: stream, MaxBytes: 64 << 20, Removable: true}); err != nil {
@@ -87,14 +38,16 @@ func TestReplicatedTrouble(t *testing.T) {
 		c.stepDown(q, valueStream, "")
 		w.goesOn("after a step down")
 	}
-	first := c.leader(stream)
-	stop(c.servers[first])
+	first := c.leader(q, stream)
+	c.kill(first)
 	w.goesOn("without the leader")
-	c.back(first)
-	second := c.leader(stream)
-	stop(c.servers[second])
+	c.start(first)
+	c.healthy(first)
+	second := c.leader(q, stream)
+	c.kill(second)
 	w.goesOn("without the second leader")
-	c.back(second)
+	c.start(second)
+	c.healthy(second)
 	w.goesOn("with all")
 	w.end()
 
@@ -133,7 +86,7 @@ func TestReplicatedTrouble(t *testing.T) {
 
 // replicatedPurge: what is purged and removed is gone from every server, and
 // stays so when the leader moves.
-func replicatedPurge(t *testing.T, ctx context.Context, c *cluster, q *Queue, stream string, st queue.StreamState) {
+func replicatedPurge(t *testing.T, ctx context.Context, c *processes, q *Queue, stream string, st queue.StreamState) {
 	t.Helper()
 	half := st.FirstSeq + st.Messages/2
 	if err := q.Purge(ctx, stream, half); err != nil {
@@ -146,9 +99,9 @@ func replicatedPurge(t *testing.T, ctx context.Context, c *cluster, q *Queue, st
 		t.Fatalf("removed twice: %v", err)
 	}
 	for range 2 {
-		for i, s := range c.servers {
+		for i := range c.configs {
 			until(t, fmt.Sprintf("server %d has purged", i), func() bool {
-				have := serverState(t, s, stream)
+				have := c.state(i, stream)
 				return have.FirstSeq == half+1 && have.LastSeq == st.LastSeq && have.Msgs == st.LastSeq-half-1
 			})
 		}
@@ -182,25 +135,6 @@ func replicatedPurge(t *testing.T, ctx context.Context, c *cluster, q *Queue, st
 	if err := q.RemoveConsumer(ctx, stream, "c"); !errors.Is(err, queue.ErrNotFound) {
 		t.Fatalf("removed twice: %v", err)
 	}
-}
-
-// serverState is what one server has of a stream.
-func serverState(t *testing.T, s *server.Server, stream string) server.StreamState {
-	t.Helper()
-	acc, err := s.LookupAccount("APP")
-	if err != nil {
-		t.Fatal(err)
-	}
-	z, err := s.JszAccount(&server.JSzOptions{Account: acc.Name, Streams: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, d := range z.Streams {
-		if d.Name == stream {
-			return d.State
-		}
-	}
-	return server.StreamState{}
 }
 
 // work is publishers, a consumer, browsers, counters and holders of a lease.

@@ -183,7 +183,12 @@ func restartUnder(t *testing.T, s *embedded.Server, q *Queue) {
 
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	untilWithin(t, 20*time.Second, what, ok)
+}
+
+func untilWithin(t *testing.T, d time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(d)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", what)

@@ -132,6 +132,11 @@ func TestValueMarkerEnds(t *testing.T) {
 func TestManyValues(t *testing.T) {
 	t.Parallel()
 	q := openQueue(t, Config{Conn: serve(t, embedded.Config{}), Durability: Process})
+	small := q.valueConfig()
+	small.MaxBytes = 11 << 20
+	if _, err := q.js.CreateStream(t.Context(), small); err != nil {
+		t.Fatal(err)
+	}
 	f := func(prefix string, n, size int) {
 		t.Helper()
 		var wg sync.WaitGroup
@@ -156,7 +161,7 @@ func TestManyValues(t *testing.T) {
 		}
 	}
 	f("many", 1100, 10)
-	f("large", 72, queue.MaxValueBytes)
+	f("large", 40, queue.MaxValueBytes)
 
 	// Full is told, and keeps no lease from being renewed.
 	for i := 0; ; i++ {
@@ -214,7 +219,7 @@ func TestValueConfirmationLost(t *testing.T) {
 		}
 		return !isValueConfirmation(toServer, o) || !lose.CompareAndSwap(true, false)
 	}
-	q := through(t, Config{PublishTimeout: 150 * time.Millisecond}, inspect)
+	q := through(t, Config{PublishTimeout: time.Second}, inspect)
 	one := save(t, q, "a", "one", 0)
 	for i, revision := range []uint64{one, queue.AnyRevision} {
 		lose.Store(true)
@@ -254,7 +259,7 @@ func TestValueOvertaken(t *testing.T) {
 		}
 		return true
 	})
-	q := openTuned(t, Config{URL: p.URL, Durability: Process, PublishTimeout: 150 * time.Millisecond}, quick)
+	q := openTuned(t, Config{URL: p.URL, Durability: Process, PublishTimeout: time.Second}, quick)
 	one := save(t, q, "a", "one", 0)
 	lose.Store(true)
 	if _, err := q.Save(t.Context(), "a", []byte("ours"), one); !errors.Is(err, queue.ErrUnavailable) || errors.Is(err, queue.ErrConflict) {

@@ -67,6 +67,42 @@ func TestClock(t *testing.T) {
 	})
 }
 
+// TestSequenceAtOneInstant: of those stored at the same time it is the first that
+// is there.
+func TestSequenceAtOneInstant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		q := memory.New()
+		if err := q.EnsureStream(ctx, queue.StreamConfig{Name: "S", MaxBytes: 1 << 20, Removable: true}); err != nil {
+			t.Fatal(err)
+		}
+		f := func(at time.Time, want uint64) {
+			t.Helper()
+			if got, err := q.SequenceAt(ctx, "S", at); err != nil || got != want {
+				t.Fatalf("at %s: %d, %v; want %d", at, got, err, want)
+			}
+		}
+		var times []time.Time
+		for i, id := range []string{"a", "b", "c", "d", "e", "f"} {
+			if i%3 == 0 {
+				time.Sleep(time.Second)
+				times = append(times, time.Now())
+			}
+			if _, err := q.Publish(ctx, "S", &queue.Message{ID: id}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f(times[0], 1)
+		f(times[0].Add(1), 4)
+		f(times[1].Round(0), 4) // as it comes from elsewhere, without a monotonic clock
+		f(times[1].Add(1), 7)
+		if err := q.RemoveMessage(ctx, "S", 4); err != nil {
+			t.Fatal(err)
+		}
+		f(times[1], 5)
+	})
+}
+
 func TestMaxMessageBytes(t *testing.T) {
 	q := memory.New(memory.WithMaxMessageBytes(100))
 	if q.MaxMessageBytes() != 100 {
