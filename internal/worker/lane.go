@@ -128,7 +128,7 @@ func (l *lane) admit(ctx context.Context, h *held) error {
 	}
 	h.claim, h.lead = claim, h
 	h.holders.Store(1)
-	h.send = sender{l: l, probe: probe, first: !repeated}
+	h.send = sender{l: l, h: h, probe: probe, first: !repeated}
 	return nil
 }
 

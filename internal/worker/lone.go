@@ -54,6 +54,15 @@ func (l *lone) failure(p place, taken uint64) (times int) {
 	return f.times()
 }
 
+// alone tells whether a message that failed before fails again although the
+// destination has taken others since.
+func (l *lone) alone(p place, taken uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, known := l.of[p]
+	return known && f.taken != taken
+}
+
 // times is what failure said last of a message while others were taken.
 func (l *lone) times(p place) int {
 	l.mu.Lock()

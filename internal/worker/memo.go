@@ -21,6 +21,7 @@ type past struct {
 	progress ship.Progress
 	attempt  int       // the last that it gave back
 	failed   time.Time // for the first time; zero: it did not
+	cut      bool      // it is counted as split or bisected
 	// doubt: a turn ended and nobody knows whether the destination took the
 	// items.
 	doubt bool
@@ -32,8 +33,13 @@ type past struct {
 // memo remembers messages between their turns. The zero value is ready.
 type memo struct {
 	mu     sync.Mutex
-	of     map[place]past // mu
-	ranges int            // mu; sum of the sizes of progresses
+	of     map[place]kept // mu
+	ranges int            // mu; sum of sizes
+}
+
+type kept struct {
+	past
+	size int // of its progress
 }
 
 // keep remembers a message that is given back.
@@ -42,25 +48,26 @@ func (m *memo) keep(p place, what past) {
 	defer m.mu.Unlock()
 	m.forgetLocked(p)
 	if m.of == nil {
-		m.of = make(map[place]past)
+		m.of = make(map[place]kept)
 	}
+	size := what.progress.Size()
 	for other := range m.of { // any of them
-		if len(m.of) < memoMessages && m.ranges+what.progress.Size() <= memoRanges {
+		if len(m.of) < memoMessages && m.ranges+size <= memoRanges {
 			break
 		}
 		m.forgetLocked(other)
 	}
-	m.of[p] = what
-	m.ranges += what.progress.Size()
+	m.of[p] = kept{what, size}
+	m.ranges += size
 }
 
 // recall is what is known of a message that comes for that attempt.
 func (m *memo) recall(p place, attempt int) past {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	what, known := m.of[p]
-	what.doubt = what.doubt || !known || what.attempt != attempt-1
-	return what
+	k, known := m.of[p]
+	k.doubt = k.doubt || !known || k.attempt != attempt-1
+	return k.past
 }
 
 // forget a message that is settled.
@@ -71,8 +78,6 @@ func (m *memo) forget(p place) {
 }
 
 func (m *memo) forgetLocked(p place) {
-	if what, ok := m.of[p]; ok {
-		m.ranges -= what.progress.Size()
-		delete(m.of, p)
-	}
+	m.ranges -= m.of[p].size
+	delete(m.of, p)
 }

@@ -44,7 +44,7 @@ func (l *lane) gather(reader queue.Consumer, h *held) (hs []*held) {
 		}
 		room -= raw
 		next.lead = h
-		next.send = sender{l: l, first: true}
+		next.send = sender{l: l, h: next, first: true}
 		next.merged = true
 		h.holders.Add(1)
 		if hs == nil {

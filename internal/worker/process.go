@@ -85,7 +85,8 @@ func (h *held) Cut(c ship.Cause) error {
 	if err := h.lead.claim.moreBytes(h.rawBytes, len(h.Message().Body)); err != nil {
 		return err
 	}
-	if !h.send.parts { // else it was counted
+	if !h.past.cut {
+		h.past.cut = true
 		if c == ship.Rejected {
 			m.bisections.Inc()
 		} else {

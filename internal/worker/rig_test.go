@@ -309,3 +309,5 @@ func (c *tappedConsumer) Next(ctx context.Context) (queue.Delivery, error) {
 	}
 	return c.q.delivery(d), nil
 }
+
+func applyConsumers(r *rig) error { return topology.ApplyConsumers(r.t.Context(), r.q, r.plan) }

@@ -53,6 +53,13 @@ func (o *outage) failure() (taken uint64) {
 	return o.taken
 }
 
+// count is how much the destination has taken so far.
+func (o *outage) count() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.taken
+}
+
 // success ends the outage and tells how long it was, and whether to say it.
 func (o *outage) success() (after time.Duration, over bool) {
 	o.mu.Lock()

@@ -16,6 +16,7 @@ var errHeld = errors.New("the destination is being left alone")
 // answer is heard by throttle, breaker and limit. It belongs to one goroutine.
 type sender struct {
 	l     *lane
+	h     *held
 	probe bool // the first request probes the destination
 	first bool // of first deliveries
 	parts bool // the message is in parts already
@@ -50,24 +51,28 @@ func (*sender) Close() error { return nil }
 func (s *sender) heard(q *exporter.Request, e *exporter.Error, whole bool) {
 	l, to := s.l, s.l.to
 	holds := to.OnRefusal != DeadLetter
+	if e == nil {
+		to.health.succeeded()
+	} else {
+		to.health.failed(e)
+		l.count(e)
+	}
 	var asked, open time.Duration
 	opened := false
-	say := hear(e, q.RawBytes, whole, holds)
-	switch {
-	case say == failing || say == nothing && s.probe:
-		open, opened = to.breaker.failed(s.probe)
+	switch say := hear(e, q.RawBytes, whole, holds); {
+	case say == unheard:
+		s.noAnswer()
+		return
 	case say == alive:
 		to.breaker.succeeded(s.probe)
+	case s.probe, say == failing && !(e.Kind == exporter.Retryable && s.alone()):
+		open, opened = to.breaker.failed(s.probe)
 	}
 	if e != nil {
 		asked = e.After
-		to.health.failed(e)
-		l.count(e)
-		if e.Kind == exporter.TooLarge && e.Code != "too_large" && !(holds && heldBack(e, q.RawBytes)) {
+		if e.Kind == exporter.TooLarge && !(holds && heldBack(e, q.RawBytes)) {
 			to.limit.tooLarge(q.RawBytes)
 		}
-	} else {
-		to.health.succeeded()
 	}
 	hold := to.throttle.answered(s.probe, s.first, max(asked, open))
 	s.probe = false
@@ -77,6 +82,11 @@ func (s *sender) heard(q *exporter.Request, e *exporter.Error, whole bool) {
 	case hold > 0 && open == 0 && to.said.due("throttle"):
 		l.log.Warn("destination asks to be left alone; nothing is sent to it until one export has probed it", "asked", asked.String(), "waits", hold.String())
 	}
+}
+
+// alone tells whether a failure is the message's rather than the destination's.
+func (s *sender) alone() bool {
+	return !s.first && s.l.to.lone.alone(s.h.place(), s.l.to.outage.count())
 }
 
 // noAnswer lets another message probe when this one did not come to it.

@@ -19,8 +19,12 @@ type word uint8
 const (
 	alive   word = iota // it works, whatever it thinks of the request
 	failing             // it does not work, or refuses whatever is sent
-	nothing             // that cannot be told
+	unclear             // it answered, and that cannot be told
+	unheard             // the request was not sent
 )
+
+// unsent codes are said here.
+var unsent = []string{"busy", "canceled", "undecodable", "too_large"}
 
 // hear tells what an error says; nil is a success. whole: the request was a
 // message as it is, of which nothing was taken yet. holds: a refusal is waited
@@ -29,10 +33,10 @@ func hear(e *exporter.Error, bytes int, whole, holds bool) word {
 	switch {
 	case e == nil:
 		return alive
+	case slices.Contains(unsent, e.Code):
+		return unheard
 	case e.Kind == exporter.Retryable && e.After > 0: // it says when to come again
 		return alive
-	case e.Kind == exporter.Retryable && slices.Contains([]string{"busy", "canceled"}, e.Code): // said here
-		return nothing
 	case e.Kind == exporter.Retryable:
 		return failing
 	case holds && heldBack(e, bytes):
@@ -41,7 +45,7 @@ func hear(e *exporter.Error, bytes int, whole, holds bool) word {
 		if whole {
 			return failing
 		}
-		return nothing
+		return unclear
 	}
 	return alive
 }
