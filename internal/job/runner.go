@@ -140,7 +140,7 @@ func (x *Runner) look(ctx context.Context, j *Job) {
 	switch {
 	case ok:
 		x.take(ctx, j, h)
-	case j.Phase == PhasePending && j.Waiting == "":
+	case j.Phase == PhasePending && j.Waiting == "" && time.Since(j.CreatedAt) >= 2*x.o.Every: // others had their turn
 		_, err := x.o.Store.update(ctx, j.ID, func(j *Job) error {
 			if j.Phase != PhasePending || j.Waiting != "" {
 				return errUnchanged

@@ -27,6 +27,10 @@ func (x *Runner) work(ctx context.Context, r *Run, h Handler, slot int, leased t
 	cancel(nil)
 	phase := x.finish(ctx, r, err, cause)
 	x.o.Metrics.ended(j.Kind, slot, phase)
+	if phase == PhaseFailed {
+		log.Error("job failed", "error", err)
+		return
+	}
 	log.Info("job left", "phase", phase, "error", err)
 }
 

@@ -91,6 +91,9 @@ func (h *Redriver) Run(ctx context.Context, run *job.Run) error {
 	if err != nil {
 		return err
 	}
+	if err := h.removable(ctx); err != nil {
+		return err
+	}
 	x.orphan = resumed && j.Orphaned > x.track.cp.Orphaned
 	if !resumed {
 		if err := x.count(ctx); err != nil {
@@ -114,6 +117,21 @@ func (h *Redriver) Run(ctx context.Context, run *job.Run) error {
 		err = errors.Join(err, failed)
 	}
 	return err
+}
+
+// removable finds a dead-letter stream that single letters cannot be removed from
+// before any is delivered.
+func (h *Redriver) removable(ctx context.Context) error {
+	switch err := h.o.Queue.RemoveMessage(ctx, topology.DeadLetters, 0); { // no message has it
+	case err == nil, errors.Is(err, queue.ErrNotFound):
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed):
+		return job.Again(err)
+	default:
+		return fmt.Errorf("letters of %s cannot be removed one by one, and nothing was delivered: %w; an earlier version made the stream: see docs/dead-letters.md", topology.DeadLetters, err)
+	}
 }
 
 // count sums up what is to be done.

@@ -22,6 +22,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker/exporter"
 	"github.com/penstock-otel/penstock/pkg/queue"
+	"github.com/penstock-otel/penstock/pkg/queue/memory"
 )
 
 // bury makes a dead letter of a group for a destination.
@@ -401,6 +402,25 @@ func TestTheLedgerIsToldOfRedrives(t *testing.T) {
 		r.until(id, job.PhaseDone)
 		if want := map[uint64]uint64{1: 2, 2: 1, 3: 1, 4: 1, 5: 1, 6: 1}; !maps.Equal(l.n, want) {
 			t.Errorf("the ledger was told of %v, want %v", l.n, want)
+		}
+	})
+}
+
+// From a stream that cannot give up single letters nothing is delivered: each
+// redrive would deliver all of it again.
+func TestLettersThatCannotBeRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memory.New()
+		if err := q.EnsureStream(t.Context(), queue.StreamConfig{Name: topology.DeadLetters, MaxBytes: 20 << 20}); err != nil {
+			t.Fatal(err)
+		}
+		r := rigOn(t, q)
+		r.buries("a", 3)
+		p := r.start()
+		defer p.stop()
+		j := r.until(r.redrive(replay.Redrive{}), job.PhaseFailed)
+		if len(r.a.ids()) != 0 || !strings.Contains(j.Error, "nothing was delivered") {
+			t.Errorf("%d were delivered, %q", len(r.a.ids()), j.Error)
 		}
 	})
 }

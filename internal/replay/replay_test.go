@@ -397,7 +397,7 @@ func TestATargetOfItsOwn(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out.jsonl")
 	r.changes = append(r.changes, func(o *replay.Options) {
-		o.Open = replay.Opener(replay.Trust{Dir: dir}, nil)
+		o.Open = opener(replay.Trust{Dir: dir})
 	})
 	j := r.run(replay.Spec{Target: &replay.Target{Protocol: worker.ProtocolFile, Endpoint: out}})
 	data, err := os.ReadFile(out)
