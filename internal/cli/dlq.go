@@ -142,9 +142,9 @@ func lettersTable(w io.Writer, letters []deadletter.Info) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "SEQUENCE\tAGE\tDESTINATION\tREASON\tCODE\tSIGNAL\tITEMS\tTRIES") //nolint:errcheck // Flush tells
+	fmt.Fprintln(t, "SEQUENCE\tAGE\tDESTINATION\tREASON\tCODE\tSIGNAL\tITEMS") //nolint:errcheck // Flush tells
 	for _, l := range letters {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", l.Sequence, age(l.KeptAt), clip(l.Destination, 16), l.Reason, clip(l.Code, 18), l.Signal, l.Items, l.Attempts) //nolint:errcheck // Flush tells
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%d\n", l.Sequence, age(l.KeptAt), clip(l.Destination, 16), l.Reason, clip(l.Code, 14), l.Signal, l.Items) //nolint:errcheck // Flush tells
 	}
 	return t.Flush()
 }

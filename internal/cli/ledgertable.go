@@ -14,9 +14,9 @@ func ledgerTable(t *table, l ledger.Ledger, tenants bool) {
 	}
 	t.head("LEDGER of %s ago: %s", age(l.At.Truncate(time.Millisecond)), verdict)
 	t.flush()
-	t.row("SIGNAL\tDESTINATION\tACCEPTED\tPENDING\tEXPORTED\tREJECTED\tDEAD\tPURGED\tMISSING")
+	t.row("SIGNAL\tTO\tACCEPTED\tPENDING\tSENT\tREJECTED\tDEAD\tPURGED\tLOST")
 	for _, r := range l.Signals {
-		t.row("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", r.Signal, clip(r.Destination, 12), n(r.Accepted), n(r.Pending), n(r.Exported+r.Redriven), n(r.Rejected), n(r.DeadLettered), n(r.Purged), n(r.Missing))
+		t.row("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", r.Signal, clip(r.Destination, 10), n(r.Accepted), n(r.Pending), n(r.Exported+r.Redriven), n(r.Rejected), n(r.DeadLettered), n(r.Purged), n(r.Missing))
 	}
 	t.flush()
 	for _, r := range l.Refused {
@@ -35,9 +35,9 @@ func ledgerTable(t *table, l ledger.Ledger, tenants bool) {
 	if !tenants {
 		return
 	}
-	t.head("TENANT\tSIGNAL\tDESTINATION\tACCEPTED\tEXPORTED\tREJECTED\tDEAD\tPURGED\tOPEN")
+	t.head("TENANT\tSIGNAL\tTO\tACCEPTED\tSENT\tREJECTED\tDEAD\tPURGED\tOPEN")
 	for _, r := range l.Tenants {
-		t.row("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", clip(r.Tenant, 12), r.Signal, clip(r.Destination, 12), n(r.Accepted), n(r.Exported+r.Redriven), n(r.Rejected), n(r.DeadLettered), n(r.Purged), n(r.Open))
+		t.row("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", clip(r.Tenant, 9), r.Signal, clip(r.Destination, 9), n(r.Accepted), n(r.Exported+r.Redriven), n(r.Rejected), n(r.DeadLettered), n(r.Purged), n(r.Open))
 	}
 	if l.TenantsLeftOut > 0 {
 		t.row("and %d more", l.TenantsLeftOut)

@@ -40,7 +40,9 @@ func letterText(w io.Writer, s deadletter.Shown) error {
 	row("failed first", "%s", at(s.FirstAt))
 	row("died", "%s", at(s.DiedAt))
 	row("message", "%s", s.ID)
-	row("stored", "%s in %s at %d", at(s.StoredAt), s.Stream, s.OriginSequence)
+	if s.Stream != "" {
+		row("stored", "%s in %s at %d", at(s.StoredAt), s.Stream, s.OriginSequence)
+	}
 	row("part", "%s", s.Part)
 	row("signal", "%s", s.Signal)
 	row("tenant", "%s", s.Tenant)

@@ -163,7 +163,7 @@ func planTable(w io.Writer, p replay.Plan) error {
 		text += fmt.Sprintf("\nat %s/s it takes %s", size(float64(p.BytesPerSecond)), seconds(p.Seconds))
 	}
 	if p.HeldBytes > 0 {
-		text += fmt.Sprintf("; until it is over the queue keeps up to %s for it", size(float64(p.HeldBytes)))
+		text += fmt.Sprintf("\nuntil it is over the queue keeps up to %s for it", size(float64(p.HeldBytes)))
 	}
 	for _, n := range p.Notes {
 		text += "\nnote: " + n
@@ -180,7 +180,7 @@ func jobsTable(w io.Writer, all api.Jobs) error {
 	}
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	row := func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) } //nolint:errcheck // Flush tells
-	row("JOB\tKIND\tPHASE\tDONE\tITEMS\tRATE\tLEFT\tAGE")
+	row("JOB\tKIND\tPHASE\tDONE\tRATE\tLEFT\tAGE")
 	for _, j := range all.Jobs {
 		rate, left := "–", "–"
 		if j.Phase == job.PhaseRunning {
@@ -189,7 +189,7 @@ func jobsTable(w io.Writer, all api.Jobs) error {
 				left = seconds(j.Progress.ETASeconds)
 			}
 		}
-		row("%s\t%s\t%s\t%.0f %%\t%s\t%s\t%s\t%s", clip(j.ID, 26), j.Kind, j.Phase, 100*j.Ratio, count(float64(j.Progress.Done.Items)), rate, left, seconds(time.Since(j.CreatedAt).Seconds()))
+		row("%s\t%s\t%s\t%.0f %%\t%s\t%s\t%s", clip(j.ID, 26), j.Kind, j.Phase, 100*j.Ratio, rate, left, seconds(time.Since(j.CreatedAt).Seconds()))
 	}
 	if all.Error != "" {
 		row("some cannot be read: %s", all.Error)

@@ -123,19 +123,33 @@ func destinationLine(d api.Destination) string {
 	if len(d.Workers) == 0 {
 		return fmt.Sprintf("%s: no running worker has it; what it has not taken is kept", d.Name)
 	}
-	text := fmt.Sprintf("%s: %s, breaker %s", d.Name, d.Protocol, or(d.Breaker, "none"))
+	parts := []string{d.Name + ": " + d.Protocol, "breaker " + or(d.Breaker, "none")}
 	if d.Breaker == "open" && d.BreakerUntil != nil {
-		text += " until " + d.BreakerUntil.UTC().Format(time.TimeOnly)
+		parts[1] += " until " + d.BreakerUntil.UTC().Format(time.TimeOnly)
 	}
 	if d.Pool.Open > 0 {
-		text += fmt.Sprintf(", %d of %d connections ready", d.Pool.Ready, d.Pool.Open)
+		parts = append(parts, fmt.Sprintf("%d of %d connections ready", d.Pool.Ready, d.Pool.Open))
 	}
-	text += fmt.Sprintf(", %d in flight", d.InFlight)
+	parts = append(parts, fmt.Sprintf("%d in flight", d.InFlight))
 	if len(d.Workers) > 1 {
-		text += fmt.Sprintf(", %d workers", len(d.Workers))
+		parts = append(parts, fmt.Sprintf("%d workers", len(d.Workers)))
 	}
+	text := wrap(parts, 78, "\n    ")
 	if e := d.LastError; e != nil && (d.LastSuccess == nil || e.At.After(*d.LastSuccess)) {
 		text += "\n    " + clip(fmt.Sprintf("failed %s ago: %s %s", age(e.At), e.Code, e.Text), 76)
+	}
+	return text
+}
+
+// wrap joins parts by commas, and begins a line where one would be too long.
+func wrap(parts []string, width int, line string) string {
+	text, used := parts[0], len(parts[0])
+	for _, p := range parts[1:] {
+		if used += len(p) + 2; used > width {
+			text, used = text+","+line+p, len(line)+len(p)
+			continue
+		}
+		text += ", " + p
 	}
 	return text
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/job"
+	"github.com/penstock-otel/penstock/internal/ledger"
 	"github.com/penstock-otel/penstock/internal/replay"
 	"github.com/penstock-otel/penstock/internal/settings"
 	"github.com/penstock-otel/penstock/internal/worker"
@@ -18,7 +19,7 @@ import (
 func (b *base) jobs(q queue.Queue, destinations []worker.Destination, exporters map[string]exporter.Exporter, busy func(string) bool, holder string) {
 	log := app.Component(b.log, "jobs")
 	handlers := replay.Handlers(replay.Options{Queue: q, Destinations: replayTo(destinations, exporters),
-		Open: openTarget(trust(b.s.Replay), b.p.Out), Busy: busy, Metrics: replay.NewMetrics(b.reg), Logger: log})
+		Open: openTarget(trust(b.s.Replay), b.p.Out), Busy: busy, Ledger: ledger.NewRecorder(q), Metrics: replay.NewMetrics(b.reg), Logger: log})
 	r := job.NewRunner(job.Options{Store: job.NewStore(q), Leaser: q, Handlers: handlers, Holder: holder, Most: b.s.Replay.Jobs,
 		Metrics: job.NewMetrics(b.reg), Logger: log})
 	b.app.Go("replays and redrives", r.Run)
