@@ -480,3 +480,139 @@ func TestViewFits(t *testing.T) {
 		t.Errorf("%d tenants, %d left out", len(got.Tenants), got.TenantsLeftOut)
 	}
 }
+
+// broken is a queue of which one call fails.
+type broken struct {
+	queue.Queue
+	verb string
+}
+
+func (q broken) fails(verb, on string) error {
+	if q.verb == verb || q.verb == verb+" "+on {
+		return fmt.Errorf("no luck: %w", queue.ErrUnavailable)
+	}
+	return nil
+}
+
+func (q broken) Lease(ctx context.Context, name, holder string, ttl time.Duration) (bool, error) {
+	if err := q.fails("lease", name); err != nil {
+		return false, err
+	}
+	return q.Queue.Lease(ctx, name, holder, ttl)
+}
+
+func (q broken) List(ctx context.Context, prefix string) ([]queue.Value, error) {
+	if err := q.fails("list", prefix); err != nil {
+		return nil, err
+	}
+	return q.Queue.List(ctx, prefix)
+}
+
+func (q broken) Load(ctx context.Context, key string) (queue.Value, error) {
+	if err := q.fails("load", key); err != nil {
+		return queue.Value{}, err
+	}
+	return q.Queue.Load(ctx, key)
+}
+
+func (q broken) Save(ctx context.Context, key string, data []byte, revision uint64) (uint64, error) {
+	if err := q.fails("save", key); err != nil {
+		return 0, err
+	}
+	return q.Queue.Save(ctx, key, data, revision)
+}
+
+func (q broken) Remove(ctx context.Context, key string, revision uint64) error {
+	if err := q.fails("remove", key); err != nil {
+		return err
+	}
+	return q.Queue.Remove(ctx, key, revision)
+}
+
+func (q broken) StreamState(ctx context.Context, stream string) (queue.StreamState, error) {
+	if err := q.fails("stream", stream); err != nil {
+		return queue.StreamState{}, err
+	}
+	return q.Queue.StreamState(ctx, stream)
+}
+
+func (q broken) ConsumerState(ctx context.Context, stream, consumer string) (queue.ConsumerState, error) {
+	if err := q.fails("consumer", consumer); err != nil {
+		return queue.ConsumerState{}, err
+	}
+	return q.Queue.ConsumerState(ctx, stream, consumer)
+}
+
+func (q broken) Browse(ctx context.Context, stream string, o queue.BrowseOptions) (queue.Browser, error) {
+	if err := q.fails("browse", stream); err != nil {
+		return nil, err
+	}
+	b, err := q.Queue.Browse(ctx, stream, o)
+	return brokenReader{b, q.fails("next", stream)}, err
+}
+
+type brokenReader struct {
+	queue.Browser
+	err error
+}
+
+func (b brokenReader) Next(ctx context.Context) (queue.Entry, error) {
+	if b.err != nil {
+		return queue.Entry{}, b.err
+	}
+	return b.Browser.Next(ctx)
+}
+
+// Whatever fails, in whatever place, leaves the ledger as it was, and the look
+// after that one makes up for it.
+func TestAnyCallMayFail(t *testing.T) {
+	for _, verb := range []string{"lease", "list process/", "list " + keyAccount, "list " + keyStream, "list " + keyNote, "list " + keyDrop,
+		"load " + keyLetters, "load " + keyGate, "load " + keyLooks, "load " + keyHold, "load " + keyView, "load " + keyForgive, "load " + keyPurge + logs,
+		"save " + keyStream + logs, "save " + keyLetters, "save " + keyAccount + "all", "save " + keyGate, "save " + keyLooks, "save " + keyHold, "save " + keyView,
+		"remove", "stream " + logs, "stream " + topology.DeadLetters, "consumer export-all", "browse " + logs, "next " + logs, "browse " + topology.DeadLetters, "next " + topology.DeadLetters} {
+		t.Run(verb, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 1)
+				a := w.worker("all")
+				a.p.Gateway = &fleet.Gateway{Accepted: map[string]uint64{"logs": 1}}
+				w.looks(1)
+				for range 4 {
+					w.publish(otlp.Logs, "", 10)
+				}
+				for i, d := range a.take(logs, 4) {
+					a.settle(d, 0, min(5*i, 10), false)
+				}
+				w.worker("logs").drain(logs)
+				a.gone(true)
+				w.looks(8)
+				time.Sleep(keepStopped)
+				good := w.q.Queue
+				infos, _, err := deadletter.List(t.Context(), w.q, topology.DeadLetters, deadletter.Filter{}, 1, 0)
+				w.ok(err)
+				w.ok(w.rec.Redriven(t.Context(), []Redriven{{infos[0], 5}}))
+				w.ok(w.q.RemoveMessage(t.Context(), topology.DeadLetters, infos[0].Sequence))
+				w.ok(w.rec.Purging(t.Context(), logs, 2))
+				w.ok(w.q.Purge(t.Context(), logs, 2))
+				w.ok(w.rec.Drop(t.Context(), "nobody", "me"))
+				w.ok(w.rec.Forgive(t.Context(), "me")) // there is nothing
+				w.publish(otlp.Logs, "", 10)
+				w.keepers[0].drop()
+				w.q.Queue = broken{good, verb}
+				w.log.Reset()
+				w.keepers[0].round(t.Context())
+				if !strings.Contains(w.log.String(), "no luck") && !strings.HasPrefix(verb, "next") {
+					t.Errorf("not said: %s", w.log)
+				}
+				w.q.Queue = good
+				w.looks(2)
+				time.Sleep(keepStopped)
+				w.looks(10)
+				w.row(Row{Signal: "logs", Destination: "all", Accepted: 50, Pending: 10, Exported: 15, DeadLettered: 20, Redriven: 5})
+				w.fine(true)
+				if all, err := fleet.Seen(t.Context(), w.q, time.Now()); err != nil || len(all) != 1 {
+					t.Errorf("seen %+v, %v", all, err)
+				}
+			})
+		})
+	}
+}
