@@ -2,12 +2,15 @@ package ledger
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/penstock-otel/penstock/internal/fleet"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/record"
 	"github.com/penstock-otel/penstock/internal/topology"
@@ -63,8 +66,11 @@ func (s *state) floors(ctx context.Context, drops map[string]queue.Value) error 
 		}
 	}
 	for name, mark := range drops {
-		if present[name] {
-			continue // not removed yet
+		if present[name] { // not removed yet, or made again at once
+			if markAge(mark) > dropPatience {
+				s.done = append(s.done, mark)
+			}
+			continue
 		}
 		if a := s.accounts[name]; a != nil {
 			for stream := range maps.Clone(a.v.Readers) {
@@ -75,6 +81,17 @@ func (s *state) floors(ctx context.Context, drops map[string]queue.Value) error 
 		s.done = append(s.done, mark)
 	}
 	return nil
+}
+
+// dropPatience is how long a destination that is given up may take to go.
+const dropPatience = time.Hour
+
+func markAge(v queue.Value) time.Duration {
+	var m mark
+	if err := json.Unmarshal(v.Data, &m); err != nil {
+		return 0 // of a newer version, which will see to it
+	}
+	return time.Since(m.At)
 }
 
 func (s *state) bookOf(stream string) *book {
@@ -125,7 +142,7 @@ func (s *state) floor(ctx context.Context, st queue.StreamState, name string) er
 // concern.
 func (s *state) register(ctx context.Context, a *account, b *book, st queue.StreamState, c queue.ConsumerState) (*reader, error) {
 	base := st.FirstSeq - 1
-	if s.books[st.Name].born() {
+	if s.books[st.Name].born() && !young(st) {
 		base = max(base, c.AckFloor)
 	}
 	before, err := s.upToByTenant(ctx, b, base)
@@ -138,6 +155,13 @@ func (s *state) register(ctx context.Context, a *account, b *book, st queue.Stre
 	r := &reader{Signal: b.Signal, Base: base, Before: before, Floor: base, Settled: before.total(), Exact: true}
 	a.Readers[st.Name] = r
 	return r, nil
+}
+
+// young tells that a stream is hardly older than this look: what is settled of it
+// is told by processes that the ledger sees. With clocks that are further apart it
+// is taken for an old one.
+func young(st queue.StreamState) bool {
+	return st.FirstSeq == 1 && time.Since(st.FirstTime).Abs() < fleet.Skew
 }
 
 // upToByTenant is exact: it reads what is above when the book does not know.

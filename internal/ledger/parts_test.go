@@ -437,6 +437,7 @@ func TestBeginsOnAUsedQueue(t *testing.T) {
 		}
 		before.gone(false)
 		x := w.worker("all")
+		time.Sleep(time.Minute)
 		w.looks(1)
 		w.row(Row{Signal: "traces", Destination: "all", Accepted: 40, Pending: 40})
 		x.drain("PENSTOCK_TRACES_0")
@@ -447,6 +448,38 @@ func TestBeginsOnAUsedQueue(t *testing.T) {
 		w.ok(err)
 		w.looks(8)
 		w.fine(true)
+	})
+}
+
+// One that begins a moment after the first messages has all of them.
+func TestBeginsWithTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		x := w.worker("all")
+		w.publish(otlp.Traces, "", 10)
+		w.publish(otlp.Traces, "", 10)
+		d := x.take("PENSTOCK_TRACES_0", 2)
+		x.settle(d[0], 0, 10, false)
+		x.settle(d[1], 0, 0, false)
+		w.looks(8)
+		w.row(Row{Signal: "traces", Destination: "all", Accepted: 20, Exported: 10, DeadLettered: 10})
+		w.fine(true)
+	})
+}
+
+// A word that a destination is given up, which is not done, is forgotten.
+func TestDropThatIsNotDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.publish(otlp.Logs, "", 10)
+		w.looks(1)
+		w.ok(w.rec.Drop(t.Context(), "logs", "me"))
+		time.Sleep(dropPatience)
+		w.looks(2)
+		w.ok(w.q.RemoveConsumer(t.Context(), logs, "export-logs"))
+		w.looks(1)
+		w.fine(false)
+		w.row(Row{Signal: "logs", Destination: "logs", Accepted: 10, Pending: 10})
 	})
 }
 
