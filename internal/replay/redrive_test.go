@@ -424,3 +424,29 @@ func TestLettersThatCannotBeRemoved(t *testing.T) {
 		}
 	})
 }
+
+// A letter that was put off and is delivered, and cannot be removed yet, is not
+// delivered again meanwhile.
+func TestALetterThatIsBeingRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		l := &told{n: map[uint64]uint64{}}
+		l.fails.Store(3)
+		r.changes = append(r.changes, func(o *replay.Options) { o.Ledger = l })
+		ids := r.buries("a", 3)
+		var tries atomic.Int64
+		r.a.answers(func([]string) error {
+			if tries.Add(1) < 4 {
+				return unavailable(0)
+			}
+			return nil
+		})
+		p := r.start()
+		defer p.stop()
+		j := r.until(r.redrive(replay.Redrive{}), job.PhaseDone)
+		r.took(r.a, ids)
+		if j.Progress.Done.Messages != 3 || len(r.letters()) != 0 {
+			t.Errorf("got %+v", j.Progress)
+		}
+	})
+}

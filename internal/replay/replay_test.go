@@ -204,11 +204,11 @@ func TestMarks(t *testing.T) {
 
 // Over any second, and over all, bytes go out at the rate within a tenth.
 func TestTheRateHolds(t *testing.T) {
-	f := func(s replay.Spec, pad int, units func(sent) int, rate float64) {
+	f := func(s replay.Spec, n, pad int, units func(sent) int, rate float64) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t)
-			for i := range 200 {
+			for i := range n {
 				r.store(group{ids: []string{fmt.Sprint(i), "b"}, pad: pad})
 			}
 			start := time.Now()
@@ -232,16 +232,16 @@ func TestTheRateHolds(t *testing.T) {
 			if got := float64(total-units(all[0])) / took; got < 0.9*rate || got > 1.1*rate {
 				t.Errorf("%.0f a second over %.1f s, want %.0f", got, took, rate)
 			}
-			if j.Progress.Done.Messages != 200 {
+			if j.Progress.Done.Messages != uint64(n) {
 				t.Errorf("got %+v", j.Progress)
 			}
 		})
 	}
 	bytes := func(s sent) int { return s.raw }
-	f(replay.Spec{Rate: 100 << 10}, 3000, bytes, 100<<10)
-	f(replay.Spec{Rate: 1 << 20}, 100_000, bytes, 1<<20)
-	f(replay.Spec{Rate: 2 << 10, Concurrency: 8}, 500, bytes, 2<<10)
-	f(replay.Spec{ItemsRate: 40}, 0, func(s sent) int { return len(s.ids) }, 40)
+	f(replay.Spec{Rate: 100 << 10}, 100, 3000, bytes, 100<<10)
+	f(replay.Spec{Rate: 1 << 20}, 40, 100_000, bytes, 1<<20)
+	f(replay.Spec{Rate: 2 << 10, Concurrency: 8}, 100, 500, bytes, 2<<10)
+	f(replay.Spec{ItemsRate: 40}, 200, 0, func(s sent) int { return len(s.ids) }, 40)
 }
 
 // A destination that takes nothing now is tried on, and left alone as it asks.
