@@ -26,6 +26,10 @@ func (q *Queue) EnsureConsumer(ctx context.Context, stream string, c queue.Consu
 	if c.MaxAckPending == 0 {
 		c.MaxAckPending = DefaultMaxAckPending
 	}
+	return q.firmly(ctx, func(ctx context.Context) error { return q.ensureConsumer(ctx, stream, c) })
+}
+
+func (q *Queue) ensureConsumer(ctx context.Context, stream string, c queue.ConsumerConfig) error {
 	s, done, ctx, err := q.stream(ctx, stream)
 	if err != nil {
 		return err

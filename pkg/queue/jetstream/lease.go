@@ -127,7 +127,8 @@ func (q *Queue) leasing(ctx context.Context, name, holder string) (*leases, jets
 	l.mu.Lock()
 	done := func() { l.mu.Unlock(); cancel() }
 	if l.kv == nil {
-		if l.kv, err = q.stateBucket(ctx); err != nil {
+		if err = q.firmly(ctx, func(ctx context.Context) (err error) { l.kv, err = q.stateBucket(ctx); return err }); err != nil {
+			l.kv = nil
 			done()
 			return fail(err)
 		}

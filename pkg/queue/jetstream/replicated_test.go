@@ -203,7 +203,7 @@ func (w *work) publish(ctx context.Context, p int) {
 		w.mu.Lock()
 		w.confirmed[id] = r.Sequence
 		w.mu.Unlock()
-		time.Sleep(2 * time.Millisecond) // others share the disk
+		time.Sleep(5 * time.Millisecond) // others share the disk
 	}
 }
 
@@ -211,6 +211,7 @@ func (w *work) publish(ctx context.Context, p int) {
 func (w *work) count(p int) {
 	own := fmt.Sprintf("own/%d", p)
 	for i := 0; w.ctx.Err() == nil; i++ {
+		time.Sleep(10 * time.Millisecond) // others share the disk
 		v, err := w.q.Load(w.ctx, "counter")
 		n := 0
 		if err == nil {

@@ -123,7 +123,7 @@ func (q *Queue) Save(ctx context.Context, key string, data []byte, revision uint
 		return 0, err
 	}
 	defer done()
-	if err := q.makeValues(ctx); err != nil {
+	if err := q.firmly(ctx, q.makeValues); err != nil {
 		return 0, err
 	}
 	return q.write(ctx, key, data, nats.Header{}, revision)
@@ -216,7 +216,7 @@ func (q *Queue) write(ctx context.Context, key string, data []byte, h nats.Heade
 		switch code := apiCode(err); {
 		case errors.Is(final, queue.ErrNotFound): // deleted under us
 			q.values.forget()
-			if err := q.makeValues(ctx); err != nil {
+			if err := q.firmly(ctx, q.makeValues); err != nil {
 				return 0, err
 			}
 		case final != nil:

@@ -43,12 +43,12 @@ func (q *Queue) EnsureStream(ctx context.Context, c queue.StreamConfig) error {
 	if err := q.checkStreamConfig(c); err != nil {
 		return err
 	}
-	ctx, done, err := q.call(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
+	return q.firmly(ctx, func(ctx context.Context) error { return q.ensureStream(ctx, c) })
+}
+
+func (q *Queue) ensureStream(ctx context.Context, c queue.StreamConfig) error {
 	want := q.streamConfig(c)
+	var err error
 	// Others may do the same at once: an update can meet a stream that has
 	// changed since it was read, and then looks again.
 	for range 3 {
@@ -83,6 +83,27 @@ func (q *Queue) EnsureStream(ctx context.Context, c queue.StreamConfig) error {
 	}
 	return fmt.Errorf("queue: stream %s: %w: it keeps changing: several processes with different settings?",
 		c.Name, queue.ErrUnavailable)
+}
+
+// firmly repeats what has no answer, and can be repeated: a cluster that elects a
+// leader, or makes the same for another just now, may leave a request without.
+func (q *Queue) firmly(ctx context.Context, do func(context.Context) error) error {
+	ctx, done, err := q.call(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	once := func() error {
+		ctx, cancel := context.WithTimeout(ctx, min(3*time.Second, q.cfg.PublishTimeout))
+		defer cancel()
+		defer context.AfterFunc(q.control.alive(), cancel)()
+		return do(ctx)
+	}
+	for try := 1; ; try++ {
+		if err := once(); err == nil || !errors.Is(err, queue.ErrUnavailable) || !q.pause(ctx, q.control, try) {
+			return err
+		}
+	}
 }
 
 // trace is a directory that a stream of the name has left in an embedded store,

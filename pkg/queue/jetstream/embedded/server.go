@@ -18,7 +18,7 @@ import (
 // Looks of Healthy at a server that complains: the same that often in a row, or
 // in all, and the pause between them.
 const (
-	healthySame  = 5
+	healthySame  = 15
 	healthyLooks = 50
 	healthyPause = 40 * time.Millisecond
 )
