@@ -26,8 +26,21 @@ func (q *Queue) EnsureConsumer(ctx context.Context, stream string, c queue.Consu
 	if c.MaxAckPending == 0 {
 		c.MaxAckPending = DefaultMaxAckPending
 	}
-	return q.firmly(ctx, func(ctx context.Context) error { return q.ensureConsumer(ctx, stream, c) })
+	ensure := func() error {
+		return q.firmly(ctx, func(ctx context.Context) error { return q.ensureConsumer(ctx, stream, c) })
+	}
+	err := ensure()
+	// In a cluster, who answers for what is missing may not know yet of a stream
+	// that was just made.
+	for try := 1; errors.Is(err, jetstream.ErrStreamNotFound) && q.control.nc.ConnectedClusterName() != "" &&
+		try <= newsTries && q.pause(ctx, q.control, try); try++ {
+		err = ensure()
+	}
+	return err
 }
+
+// newsTries is for about a second.
+const newsTries = 6
 
 func (q *Queue) ensureConsumer(ctx context.Context, stream string, c queue.ConsumerConfig) error {
 	s, done, ctx, err := q.stream(ctx, stream)
