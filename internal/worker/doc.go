@@ -7,22 +7,33 @@
 // # Guarantees
 //
 //   - A message leaves a destination's durable only after the destination
-//     confirmed it, or after the dead-letter stream confirmed it (I2). Any
-//     other end gives it back.
+//     confirmed all of it, but for the items that the dead-letter stream
+//     confirmed (I2). Any other end gives it back.
+//   - Only items that the destination rejects, or that are too large alone, are
+//     dead-lettered; their neighbours are delivered (package ship, and
+//     docs/design/0006-settling.md). What a destination refuses for its own
+//     sake waits, unless on_refusal says otherwise.
+//   - Items that this process knows to be delivered it does not send again,
+//     however often their message comes back. Those that may arrive twice are
+//     counted (I9).
+//   - Small neighbours of one tenant that are delivered for the first time go
+//     out as one export, without waiting for one another, and are settled by its
+//     answer. What failed goes alone.
 //   - Each destination has its own durables, slots, byte budget and
 //     connections: one that is dead or slow delays no other (I8).
 //   - A message whose checksum does not hold never reaches a destination.
 //   - What one destination has in flight is bounded in exports and in bytes, over
 //     all streams; an idle stream takes nothing from a busy one. Beside these,
 //     four messages at most are on their way to the dead-letter stream.
-//   - Redeliveries have at most three quarters of the exports at a time; one
-//     that finds no place goes back to wait, so that messages that keep failing,
-//     however slowly, let new ones pass (I8).
+//   - Redeliveries, and groups that are taken apart, have at most three quarters
+//     of the exports at a time; one that finds no place goes back to wait, so
+//     that messages that keep failing, however slowly, let new ones pass (I8).
 //   - A destination that asks to be left alone gets nothing for that time, at
 //     most 5 minutes, and then one export before all others (OTLP 1.11,
-//     "Throttling").
+//     "Throttling"). So does one that takes nothing: its breaker opens.
 //   - Back-off lives in the queue (redelivery after a time), never in a
-//     sleeping worker: a message that has to wait holds no slot.
+//     sleeping worker: a message that has to wait holds no slot. It goes on for
+//     ever, or for retry.max_elapsed.
 //   - Any number of workers share the durables; a worker may vanish at any
 //     time, and what it held comes back after the ack wait.
 package worker

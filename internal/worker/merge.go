@@ -18,7 +18,7 @@ import (
 const (
 	maxMerge       = 1024
 	mergeBytes     = 256 << 10
-	mergeAsIsBytes = 64 << 10
+	mergeAsIsBytes = 16 << 10
 )
 
 // gather takes more messages that go out in one request with h: what lies in the

@@ -255,7 +255,7 @@ func TestUnmergeStopsInAnOutage(t *testing.T) {
 
 // Groups that are shipped as they are stored are merged when they are tiny.
 func TestShippedAsStoredIsMergedWhenTiny(t *testing.T) {
-	for each, want := range map[int]int{100: 1, 3000: 4} { // of 3 and of 84 kB
+	for each, want := range map[int]int{100: 1, 1000: 4} { // of 3 and of 28 kB
 		synctest.Test(t, func(t *testing.T) {
 			b := &shiptest.Backend{}
 			r := booked(t, b, merging, func(d *worker.Destination) { d.Compression = codec.S2 })
