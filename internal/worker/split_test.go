@@ -89,7 +89,7 @@ func TestLimitIsLearned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refusals := 0
 		var limit atomic.Int64
-		limit.Store(150 << 10)
+		limit.Store(100 << 10)
 		b := &shiptest.Backend{Judge: func(_ []int, n int) error {
 			if n > int(limit.Load()) {
 				refusals++
@@ -100,25 +100,25 @@ func TestLimitIsLearned(t *testing.T) {
 		r := booked(t, b, slots(1, 64<<20))
 		r.start()
 		for i := range 30 { // an hour
-			r.items(i*10_000, 10_000) // 280 kB
+			r.items(i*5000, 5000) // 140 kB
 			wait(2 * time.Minute)
 		}
 		if refusals > 15 {
 			t.Errorf("refused %d times for 30 groups", refusals)
 		}
-		if r.metric("penstock_exporter_request_limit_bytes") > 430_000 {
+		if r.metric("penstock_exporter_request_limit_bytes") > 140_000 {
 			t.Errorf("limit is %g", r.metric("penstock_exporter_request_limit_bytes"))
 		}
 		limit.Store(4 << 20)
 		before, _ := b.Requests()
 		wait(time.Hour)
-		r.items(300_000, 10_000)
+		r.items(150_000, 5000)
 		wait(time.Second)
 		if after, _ := b.Requests(); after != before+1 {
 			t.Errorf("%d requests for a group once the limit is as configured", after-before)
 		}
 		r.stop()
-		r.balance(b, 310_000, 31)
+		r.balance(b, 155_000, 31)
 	})
 }
 
@@ -317,7 +317,7 @@ func TestBisectionsLeaveAPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &shiptest.Backend{Judge: func(items []int, _ int) error {
 			for _, i := range items {
-				if i < 40_000 && i%7 == 0 {
+				if i < 16_000 && i%7 == 0 {
 					return permanent()
 				}
 			}
@@ -325,13 +325,13 @@ func TestBisectionsLeaveAPlace(t *testing.T) {
 		}, Each: func(context.Context, *exporter.Request) { time.Sleep(100 * time.Millisecond) }}
 		r := booked(t, b, slots(4, 64<<20))
 		for i := range 40 { // each takes minutes
-			r.items(i*1000, 1000)
+			r.items(i*400, 400)
 		}
 		r.start()
 		wait(10 * time.Second)
-		r.items(40_000, 10)
+		r.items(16_000, 10)
 		begin := time.Now()
-		for b.Got()[40_009] == 0 && time.Since(begin) < time.Hour {
+		for b.Got()[16_009] == 0 && time.Since(begin) < time.Hour {
 			wait(100 * time.Millisecond)
 		}
 		if after := time.Since(begin); after > 15*time.Second {
@@ -339,7 +339,7 @@ func TestBisectionsLeaveAPlace(t *testing.T) {
 		}
 		wait(3 * time.Hour)
 		r.stop()
-		r.balance(b, 40_010, 41)
+		r.balance(b, 16_010, 41)
 	})
 }
 
