@@ -47,6 +47,9 @@ func letterText(w io.Writer, s deadletter.Shown) error {
 	row("signal", "%s", s.Signal)
 	row("tenant", "%s", s.Tenant)
 	row("holds", "%d items, %s, %s as %s", s.Items, size(float64(s.RawBytes)), size(float64(s.Size)), s.Codec)
+	if s.ShownItems > 0 && s.ShownItems < s.Items {
+		row("shown", "the first %d items", s.ShownItems)
+	}
 	row("not decoded", "%s", s.Undecoded)
 	names := make([]string, 0, len(s.Headers))
 	for name := range s.Headers {

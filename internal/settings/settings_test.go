@@ -120,6 +120,10 @@ func TestMistakes(t *testing.T) {
 	f("queue:\n  durability: replicated\n", `2:15: queue.durability: is replicated: it needs an external cluster in url`)
 	f("stop:\n  timeout: 0s\n", `2:12: stop.timeout: is 0s: want more than 0s`)
 	f("stop:\n  drain_delay: -1s\n", `2:16: stop.drain_delay: is -1s: want 0s or more`)
+	f("replay:\n  rate: 1B\n", `2:9: replay.rate: is 1B a second: want at least 1KiB`)
+	f("replay:\n  jobs: 17\n", `2:9: replay.jobs: is 17: want 1 to 16`)
+	f("replay:\n  env_prefix: ''\n", `2:15: replay.env_prefix: is empty: a replay could refer to every variable of the worker`)
+	f("replay:\n  dir: data\n", `2:8: replay.dir: is "data": want an absolute path`)
 	f("worker:\n  drain_timeout: 1m\n", `2:18: worker.drain_timeout: is 1m: want less than stop.timeout, which is 50s and bounds the whole stop`)
 }
 
