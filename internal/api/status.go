@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -126,6 +127,8 @@ func (a *API) status(ctx context.Context) (s Status) {
 			s.Problems = append(s.Problems, err.Error())
 		}
 	}
+	// What has a field of its own is not said twice.
+	s.Sections = slices.DeleteFunc(s.Sections, func(x admin.Section) bool { return x.Name == "queue" || x.Name == "ledger" })
 	view := b.Watch.Fresh(ctx, fresh)
 	s.Queue = &view
 	if view.Error != "" {
