@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"slices"
 	"strings"
@@ -18,6 +19,13 @@ import (
 
 func TestMain(m *testing.M) {
 	childMain()
+	// Most of the time is waiting: for elections, ack waits and timeouts.
+	flag.Parse()
+	if p := flag.Lookup("test.parallel"); p.Value.String() == p.DefValue {
+		if err := p.Value.Set("8"); err != nil {
+			panic(err)
+		}
+	}
 	goleak.VerifyTestMain(m)
 }
 
