@@ -11,6 +11,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/fleet"
 	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/internal/worker"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
 
@@ -26,6 +27,7 @@ type presence struct {
 	takes   bool   // it has a gateway
 	volume  string // directory of the embedded queue, "" without
 	exports atomic.Pointer[exports]
+	to      []worker.Destination // of a process that has a worker, which tells more once it runs
 	before  moment // of the last telling; the keeper's goroutine alone
 }
 
@@ -49,6 +51,9 @@ func (b *base) present(ctx context.Context, store queue.Store, takes bool) *pres
 	p := &presence{b: b, id: fleet.NewID(b.app.Name(), host), host: host, began: time.Now(), takes: takes}
 	if b.server != nil {
 		p.volume = b.s.Queue.Dir
+	}
+	if name := b.app.Name(); name == fleet.RoleWorker || name == fleet.RoleUp {
+		p.to = b.s.EffectiveDestinations()
 	}
 	k := fleet.Start(ctx, store, p.tell, app.Component(b.log, "fleet"))
 	b.app.OnStop("tell the others that this process stops", tellTimeout, func(ctx context.Context) error {
@@ -84,6 +89,10 @@ func (p *presence) tell() fleet.Process {
 	}
 	if told := p.exports.Load(); told != nil {
 		out.Destinations, out.Tallies = (*told)()
+	} else {
+		for _, d := range p.to {
+			out.Destinations = append(out.Destinations, fleet.Destination{Name: d.Name, Protocol: d.Protocol, Endpoints: d.Endpoints})
+		}
 	}
 	p.before = next
 	if p.volume != "" {

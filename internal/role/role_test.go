@@ -3,6 +3,7 @@ package role
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/penstock-otel/penstock/internal/admin"
+	"github.com/penstock-otel/penstock/internal/api"
 	"github.com/penstock-otel/penstock/internal/broker/local"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/sample"
@@ -132,6 +134,9 @@ func TestUpTakesAndDeliversAndIsSeen(t *testing.T) {
 	case at = <-up:
 	case err := <-r.done:
 		t.Fatalf("did not start: %v", err)
+	}
+	if d := asks[api.Destinations](t, at.Admin, http.MethodGet, "/destinations", nil).Destinations; len(d) != 1 || len(d[0].Workers) != 1 {
+		t.Errorf("a process that has just begun is seen with %+v", d)
 	}
 	var totals send.Totals
 	for _, c := range []send.Config{
