@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,16 @@ import (
 	"github.com/penstock-otel/penstock/internal/sample"
 )
 
+// PoisonEvery is how many items have one among them that a moody backend does
+// not take.
+const PoisonEvery = 1500
+
+// Poisonous tells whether a moody backend does not take the item.
+func Poisonous(id uint64) bool {
+	_, seq := sample.SplitID(id)
+	return seq%PoisonEvery == 77
+}
+
 // maxMoodyRequest is what many backends take at most: the default of gRPC.
 const maxMoodyRequest = 4 << 20
 
@@ -32,6 +43,9 @@ const maxMoodyRequest = 4 << 20
 // success, every code, waits of seconds, no answer, a reset connection, and too
 // large above 4 MiB. It knows of each item whether it took or rejected it, and
 // what it does not confirm it did not take.
+//
+// One item in PoisonEvery it never takes: whatever is in a request with it is
+// rejected for good.
 //
 // A reset ends a whole connection. So that it takes no answer along that was
 // given, whoever calls over gRPC has one call on a connection.
@@ -225,6 +239,12 @@ func (m *Moody) take(x mood, sig otlp.Signal, body []byte) ([]byte, error) {
 	if err != nil || n != len(ids) {
 		m.t.Errorf("%s of %d bytes with %d items, %d of them known: %v", sig, len(body), n, len(ids), err)
 		return nil, status.Error(codes.InvalidArgument, "no OTLP")
+	}
+	if slices.ContainsFunc(ids, Poisonous) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.answers["poison"]++
+		return nil, status.Error(codes.InvalidArgument, "an item of this is poison")
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/penstock-otel/penstock/internal/otlp"
@@ -86,12 +88,13 @@ type Sink struct {
 	items    uint64
 	bytes    uint64
 	requests uint64
+	replayed map[string]uint64 // items by the replay that says to have sent them
 }
 
 // NewSink starts a backend; it ends with the test.
 func NewSink(t testing.TB) *Sink {
 	t.Helper()
-	s := &Sink{GRPCAddr: FreeAddr(t), HTTPAddr: FreeAddr(t), t: t, behave: Accept}
+	s := &Sink{GRPCAddr: FreeAddr(t), HTTPAddr: FreeAddr(t), t: t, behave: Accept, replayed: map[string]uint64{}}
 	s.Up()
 	t.Cleanup(s.Down)
 	return s
@@ -105,7 +108,11 @@ func (s *Sink) Up() {
 	}
 	s.grpc = grpc.NewServer(grpc.ForceServerCodecV2(rawCodec{}), grpc.MaxRecvMsgSize(64<<20), grpc.WaitForHandlers(true))
 	serveRaw(s.grpc, func(ctx context.Context, sig otlp.Signal, body []byte) ([]byte, error) {
-		return nil, s.take(ctx, sig, body)
+		var job string
+		if md, ok := metadata.FromIncomingContext(ctx); ok {
+			job = strings.Join(md.Get(replayHeader), ",")
+		}
+		return nil, s.take(ctx, sig, body, job)
 	})
 	s.http = &http.Server{Handler: http.HandlerFunc(s.serveHTTP), ReadHeaderTimeout: 10 * time.Second}
 	s.listen(s.GRPCAddr, s.grpc.Serve)
@@ -171,6 +178,16 @@ func (s *Sink) Arrived() Arrived {
 	return Arrived{s.requests, s.items, s.bytes, s.seen.Distinct(), s.seen.Duplicates()}
 }
 
+// replayHeader marks what a replay sends.
+const replayHeader = "penstock-replay-job"
+
+// Replayed is the number of items that came with the mark of each replay.
+func (s *Sink) Replayed() map[string]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.replayed)
+}
+
 // missing is how many of the identities have not arrived, and the first.
 func (s *Sink) missing(source uint32, from, to uint64) (n, first uint64) {
 	s.mu.Lock()
@@ -186,7 +203,7 @@ func (s *Sink) missing(source uint32, from, to uint64) (n, first uint64) {
 	return n, first
 }
 
-func (s *Sink) take(ctx context.Context, sig otlp.Signal, body []byte) error {
+func (s *Sink) take(ctx context.Context, sig otlp.Signal, body []byte, job string) error {
 	s.mu.Lock()
 	behave := s.behave
 	s.mu.Unlock()
@@ -203,6 +220,9 @@ func (s *Sink) take(ctx context.Context, sig otlp.Signal, body []byte) error {
 	s.requests++
 	s.items += uint64(n)
 	s.bytes += uint64(len(body))
+	if job != "" {
+		s.replayed[job] += uint64(n)
+	}
 	if s.keep {
 		s.bodies = append(s.bodies, Body{sig, body})
 	}
@@ -217,7 +237,7 @@ func (s *Sink) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := readBody(r)
 	if err == nil {
-		err = s.take(r.Context(), sig, body)
+		err = s.take(r.Context(), sig, body, r.Header.Get(replayHeader))
 	}
 	w.Header().Set("Content-Type", "application/x-protobuf")
 	switch status.Code(err) {
