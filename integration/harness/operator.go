@@ -86,7 +86,8 @@ func (r *Role) Ledger(destination string, accepted uint64, patience time.Duratio
 		return sum.Accepted == accepted && sum.Pending == 0 && sum.Balance == 0 && sum.Uncounted == sum.Explained
 	})
 	if said, code := r.Ask("status", "--check"); code != 0 {
-		r.t.Errorf("penstock status --check: exit code %d: %s", code, said)
+		all, _ := r.Ask("status", "-o", "json")
+		r.t.Errorf("penstock status --check: exit code %d: %s\n%s", code, said, all)
 	}
 	return sum
 }
