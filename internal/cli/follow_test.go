@@ -179,6 +179,14 @@ func TestSplitRoles(t *testing.T) {
 			return len(workers) == 2 && workers["new"] == 1 && waiting["new"] == 0 && waiting["old"] == 2
 		})
 	}
+	until(t, "the ledger to have seen both", func() bool {
+		l := reads[api.Status](t, "status", "--admin", gateway).Ledger
+		if l == nil {
+			return false
+		}
+		old, _ := l.Row("traces", "old")
+		return old.Pending == 200
+	})
 	wants(t, 1, ``, `configured at worker-`, "destination", "drop", "new", "--yes", "--admin", gateway)
 	wants(t, 0, `(?s)old is given up.*PENSTOCK_TRACES_0 +2`, ``, "destination", "drop", "old", "--yes", "--admin", gateway)
 	wants(t, 1, ``, `no stream has its durable`, "destination", "drop", "old", "--yes", "--admin", gateway)

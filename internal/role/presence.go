@@ -28,7 +28,7 @@ type presence struct {
 	volume  string // directory of the embedded queue, "" without
 	exports atomic.Pointer[exports]
 	to      []worker.Destination // of a process that has a worker, which tells more once it runs
-	before  moment // of the last telling; the keeper's goroutine alone
+	before  moment               // of the last telling; the keeper's goroutine alone
 }
 
 // exports is what a worker tells.
