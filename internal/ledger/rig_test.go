@@ -64,8 +64,6 @@ type world struct {
 // outcome is what really became of a row's items.
 type outcome struct{ exported, rejected, dead, redriven, purged uint64 }
 
-func (o outcome) sum() uint64 { return o.exported + o.rejected + o.dead + o.redriven + o.purged }
-
 func newWorld(t *testing.T, keepers int) *world {
 	t.Helper()
 	w := &world{T: t, q: &flaky{Queue: memory.New()}, log: new(bytes.Buffer), reg: prometheus.NewRegistry(), sent: map[row]uint64{}, done: map[row]*outcome{},

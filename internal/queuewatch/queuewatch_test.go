@@ -397,7 +397,6 @@ func TestFreshLooksWhenTheViewIsOld(t *testing.T) {
 // counter is a ledger that knows what it is told.
 type counter struct {
 	mu    sync.Mutex
-	items map[uint64]uint64 // up to a sequence of the logs
 	total uint64
 	none  bool
 }
