@@ -86,7 +86,7 @@ func (r *Role) Ledger(destination string, accepted uint64, patience time.Duratio
 		return sum.Accepted == accepted && sum.Pending == 0 && sum.Balance == 0 && sum.Uncounted == sum.Explained
 	})
 	said, code := "", 1
-	for deadline := time.Now().Add(30 * time.Second); code != 0 && time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); code != 0 && time.Now().Before(deadline); time.Sleep(2 * time.Second) {
 		said, code = r.Ask("status", "--check") // a process that was killed counts as one for a while
 	}
 	if code != 0 {
