@@ -183,6 +183,8 @@ func (h *history) act() {
 		h.redrive()
 	case n < 35:
 		h.purgeLetters()
+	case n < 36: // a janitor asks for what it may purge
+		h.keepers[h.r.IntN(len(h.keepers))].count(h.Context())
 	case n < 37:
 		h.leave(h.some())
 	case n < 38:

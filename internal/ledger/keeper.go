@@ -55,6 +55,7 @@ type Keeper struct {
 	leader bool
 	said   map[string]string
 	s      *state // nil: to be loaded
+	counts chan chan struct{}
 
 	mu    sync.Mutex
 	view  Ledger           // mu
@@ -63,15 +64,20 @@ type Keeper struct {
 
 // New makes a keeper.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, eye: fleet.NewEye(o.Queue), said: map[string]string{}}
+	return &Keeper{o: o, eye: fleet.NewEye(o.Queue), said: map[string]string{}, counts: make(chan chan struct{})}
 }
 
 // Run looks until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
-	for t := time.NewTicker(Every); ; {
-		k.round(ctx)
+	t := time.NewTicker(Every)
+	k.round(ctx)
+	for {
 		select {
 		case <-t.C:
+			k.round(ctx)
+		case done := <-k.counts:
+			k.count(ctx)
+			close(done)
 		case <-ctx.Done():
 			t.Stop()
 			k.drop()

@@ -57,6 +57,8 @@ type base struct {
 	server broker.Server
 	// presence is what the others see of this process.
 	presence *presence
+	// keeper of the ledger, nil in a role that puts nothing in.
+	keeper *ledger.Keeper
 }
 
 // run is the life of a process: health first, then the role's start, then the
@@ -165,9 +167,9 @@ func (b *base) serveQueue(ctx context.Context, q queue.Queue, plan topology.Plan
 	w := queuewatch.New(q, plan, b.reg)
 	all := &whole{own: w, q: q, plan: plan}
 	if takes {
-		keeper := b.ledger(q, plan)
-		w.Count(keeper)
-		all.items = keeper
+		b.keeper = b.ledger(q, plan)
+		w.Count(b.keeper)
+		all.items = b.keeper
 	}
 	b.app.Go("queue watch", w.Run)
 	b.app.Go("watch of other destinations", all.run)

@@ -15,7 +15,8 @@ import (
 
 // janitor purges what is exported, in one of the processes that put something in:
 // they know the streams and their budget, and without them nothing fills. What a
-// job still reads and what the ledger has not counted stays.
+// job still reads and what the ledger has not counted stays. The ledger is there
+// already.
 func (b *base) janitor(ctx context.Context, q queue.Queue, plan topology.Plan) {
 	holder := b.presence.id
 	// Makes the bucket of leases now, not while the process may be stopping
@@ -24,8 +25,12 @@ func (b *base) janitor(ctx context.Context, q queue.Queue, plan topology.Plan) {
 		b.log.Debug("the bucket of leases is not there yet", "error", err)
 	}
 	uncounted := ledger.NewHolds(q, plan, app.Component(b.log, "ledger"))
+	counted := func(ctx context.Context) (map[string]uint64, error) {
+		b.keeper.Count(ctx) // else what came in since its last look waits for the next one
+		return uncounted.Needed(ctx)
+	}
 	j := janitor.New(janitor.Options{Config: b.s.Retention, Queue: q, Plan: plan, Holder: holder,
-		Holds:       janitor.HoldsOf(janitor.HeldBy("a replay", job.NewStore(q).Holds), janitor.HeldBy("the ledger", uncounted.Needed)),
+		Holds:       janitor.HoldsOf(janitor.HeldBy("a replay", job.NewStore(q).Holds), janitor.HeldBy("the ledger", counted)),
 		BeforePurge: ledger.NewRecorder(q).Purging,
 		Metrics:     janitor.NewMetrics(b.reg), Logger: app.Component(b.log, "janitor")})
 	b.app.Go("janitor", j.Run)
