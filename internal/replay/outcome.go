@@ -6,6 +6,8 @@ import "github.com/penstock-otel/penstock/internal/job"
 type outcome struct {
 	done, skipped, dead, damaged, missing job.Amount
 	rejected                              uint64
+	// twice: what is done may have been done by another too.
+	twice bool
 }
 
 // into adds the outcome to the progress.
@@ -16,7 +18,7 @@ func (o *outcome) into(p *job.Progress, again bool) {
 	p.Damaged.Add(o.damaged)
 	p.Missing.Add(o.missing)
 	p.Rejected += o.rejected
-	if again {
+	if again || o.twice {
 		p.Duplicates.Add(o.done)
 	}
 }

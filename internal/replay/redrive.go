@@ -62,6 +62,7 @@ type redriving struct {
 	where   map[uint64]*line          // mu; of letters that are put off
 	partial map[uint64]*ship.Progress // mu; letters that were taken in part
 	leaving map[uint64]bool           // mu; letters that are being removed
+	cramped map[uint64]*cramped       // mu; letters that wait for room for new ones
 
 	remover remover
 }
@@ -73,11 +74,20 @@ type line struct {
 	until time.Time
 }
 
+// cramped is a letter whose rest is dead again, and finds no room in the
+// dead-letter stream. Whoever waited for that in place would keep out the letters
+// whose removal makes the room.
+type cramped struct {
+	renewed int // new letters of it that are stored
+	tries   int
+	until   time.Time
+}
+
 // Run implements job.Handler.
 func (h *Redriver) Run(ctx context.Context, run *job.Run) error {
 	j := run.Job()
 	x := &redriving{o: &h.o, track: &tracker{run: run}, to: map[string]*line{}, where: map[uint64]*line{}, partial: map[uint64]*ship.Progress{},
-		leaving: map[uint64]bool{}}
+		leaving: map[uint64]bool{}, cramped: map[uint64]*cramped{}}
 	x.remover.x = x
 	if err := json.Unmarshal(j.Spec, &x.r); err != nil {
 		return fmt.Errorf("spec: %w", err)
@@ -294,12 +304,18 @@ func (x *redriving) try(f deadletter.Found, attempted *atomic.Bool, then func(ou
 	case err != nil:
 		return err
 	}
-	x.took(l, f.Sequence)
-	if err := x.renew(l, f.Info, sent.Dead); err != nil {
+	l.works(&x.mu)
+	switch err := x.renew(l, f.Info, sent.Dead); {
+	case errors.Is(err, queue.ErrFull):
+		x.noRoom(f.Sequence, p, err)
+		return then(outcome{}, false)
+	case err != nil:
 		return err
 	}
+	x.took(f.Sequence)
 	out := outcomeOf(p, sent.Dead, uint64(r.RawBytes))
-	x.remover.add(removal{letter: f.Info, items: out.done.Items + out.rejected, line: l, then: func() error {
+	x.remover.add(removal{letter: f.Info, items: out.done.Items + out.rejected, line: l, then: func(gone bool) error {
+		out.twice = gone // by another redrive, which delivered it too, or by a purge
 		err := then(out, true)
 		x.mu.Lock()
 		delete(x.leaving, f.Sequence)
@@ -316,22 +332,68 @@ func errText(err error) string {
 	return " " + err.Error()
 }
 
-// renew makes new letters of what is dead again.
+// renew makes new letters of what is dead again, but for those that are made.
+// queue.ErrFull when there is no room for one.
 func (x *redriving) renew(l *line, old deadletter.Info, dead []ship.Dead) error {
-	for i := range dead {
+	for i := x.renewed(old.Sequence); i < len(dead); i++ {
 		d := &dead[i]
 		letter := deadletter.Letter{Reason: d.Reason.Reason, Code: d.Code, Detail: d.Detail}
 		if l.name != old.Destination {
 			letter.Detail = "redriven to " + l.name + ": " + d.Detail
 		}
+		var full error
 		err := l.insist("renew a dead letter", func(ctx context.Context) error {
-			return deadletter.Renew(ctx, x.o.Queue, topology.DeadLetters, old, d.Record, d.Part(within(old.Part)), 1, letter)
-		})
-		if err != nil {
+			err := deadletter.Renew(ctx, x.o.Queue, topology.DeadLetters, old, d.Record, d.Part(within(old.Part)), 1, letter)
+			if errors.Is(err, queue.ErrFull) {
+				full = err
+				return nil
+			}
 			return err
+		})
+		if err = errors.Join(err, full); err != nil {
+			return err
+		}
+		if len(dead) > 1 {
+			x.stored(old.Sequence, i+1)
 		}
 	}
 	return nil
+}
+
+func (x *redriving) renewed(seq uint64) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if c := x.cramped[seq]; c != nil {
+		return c.renewed
+	}
+	return 0
+}
+
+func (x *redriving) stored(seq uint64, n int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.cramped[seq] == nil {
+		x.cramped[seq] = &cramped{}
+	}
+	x.cramped[seq].renewed = n
+}
+
+// noRoom puts a letter off until there may be room for its new ones.
+func (x *redriving) noRoom(seq uint64, p *ship.Progress, why error) {
+	x.track.run.Trouble(fmt.Sprintf("letters that die again wait for room in %s, and others go on: %v", topology.DeadLetters, why))
+	x.track.partly(seq, p)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	c := x.cramped[seq]
+	if c == nil {
+		c = &cramped{}
+		x.cramped[seq] = c
+	}
+	c.tries++
+	c.until = time.Now().Add(backoff(c.tries))
+	if p.Began() { // else nothing of it was taken, and it is tried as a whole
+		x.partial[seq] = p
+	}
 }
 
 // within is the part of which a letter's items are, short enough to be made
@@ -348,13 +410,14 @@ func within(part string) string {
 func (x *redriving) mayNot(seq uint64) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	l := x.where[seq]
-	return x.leaving[seq] || l != nil && time.Now().Before(l.until)
+	l, c, now := x.where[seq], x.cramped[seq], time.Now()
+	return x.leaving[seq] || l != nil && now.Before(l.until) || c != nil && now.Before(c.until)
 }
 
 // leaveAlone puts the letters of a destination off, and keeps what is known of
 // one that was taken in part.
 func (x *redriving) leaveAlone(l *line, seq uint64, p *ship.Progress) {
+	x.track.partly(seq, p)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if now := time.Now(); !now.Before(l.until) { // one try at a time counts
@@ -366,14 +429,21 @@ func (x *redriving) leaveAlone(l *line, seq uint64, p *ship.Progress) {
 	}
 }
 
-// took forgets trouble; the letter is on its way out.
-func (x *redriving) took(l *line, seq uint64) {
+// works forgets trouble; mu guards it.
+func (l *line) works(mu *sync.Mutex) {
+	mu.Lock()
+	defer mu.Unlock()
+	l.tries, l.until = 0, time.Time{}
+}
+
+// took: the letter is on its way out.
+func (x *redriving) took(seq uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	l.tries, l.until = 0, time.Time{}
 	x.leaving[seq] = true
 	delete(x.partial, seq)
 	delete(x.where, seq)
+	delete(x.cramped, seq)
 }
 
 func (x *redriving) partOf(seq uint64) *ship.Progress {

@@ -24,7 +24,7 @@ type removal struct {
 	letter deadletter.Info
 	items  uint64 // that were taken
 	line   *line
-	then   func() error // once it is removed
+	then   func(gone bool) error // once it is removed; gone: another had removed it
 }
 
 // parallelRemovals at a time, each of which waits for the queue to write.
@@ -89,17 +89,20 @@ func (m *remover) remove(batch []removal) error {
 	g.SetLimit(parallelRemovals)
 	for _, r := range batch {
 		g.Go(func() error {
+			gone, first := false, true
 			err := r.line.insist("remove a dead letter", func(ctx context.Context) error {
 				err := m.x.o.Queue.RemoveMessage(ctx, topology.DeadLetters, r.letter.Sequence)
-				if errors.Is(err, queue.ErrNotFound) { // an operator was quicker
+				if errors.Is(err, queue.ErrNotFound) {
+					gone = first // else by the try that had no answer
 					return nil
 				}
+				first = false
 				return err
 			})
 			if err != nil {
 				return err
 			}
-			return r.then()
+			return r.then(gone)
 		})
 	}
 	return g.Wait()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/job"
+	"github.com/penstock-otel/penstock/internal/worker/ship"
 )
 
 // point is how far one stream is. It is part of the checkpoint.
@@ -29,6 +30,8 @@ type checkpoint struct {
 	// Deferred letters of a redrive wait for their destination; all others before
 	// Next are dealt with.
 	Deferred []uint64 `json:"deferred,omitempty"`
+	// Partly has those of them of which something was taken.
+	Partly []uint64 `json:"partly,omitempty"`
 	// Orphaned is that of the job when the checkpoint was made.
 	Orphaned int `json:"orphaned,omitempty"`
 }
@@ -54,8 +57,9 @@ type tracker struct {
 	cp       checkpoint
 	cur      int // point that is being read
 	progress job.Progress
-	pending  []*step // begun or passed, in order, from the first that is not done
-	before   uint64  // what a predecessor may have begun, of the current point
+	pending  []*step  // begun or passed, in order, from the first that is not done
+	before   uint64   // what a predecessor may have begun, of the current point
+	resent   []uint64 // letters of which a predecessor delivered something, which is not known any more
 	kept     time.Time
 
 	durable uint64 // the mark that is stored; begin's alone
@@ -82,6 +86,7 @@ func (t *tracker) load(j job.Job) (bool, error) {
 	if err := json.Unmarshal(j.Checkpoint, &t.cp); err != nil {
 		return false, fmt.Errorf("checkpoint of job %s: %w", j.ID, err)
 	}
+	t.resent = slices.Clone(t.cp.Partly)
 	return true, nil
 }
 
@@ -255,10 +260,26 @@ func (t *tracker) deferred() []uint64 {
 	return slices.Clone(t.cp.Deferred)
 }
 
-// undefer notes what a letter that was put off came to.
+// partly notes that something of a letter that is put off was taken.
+func (t *tracker) partly(seq uint64, p *ship.Progress) {
+	if p.Delivered() == 0 && p.Rejected() == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !slices.Contains(t.cp.Partly, seq) {
+		t.cp.Partly = append(t.cp.Partly, seq)
+	}
+}
+
+// undefer notes what a letter that was put off came to, unless that is noted.
 func (t *tracker) undefer(seq uint64, out outcome, again bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.cp.Deferred = slices.DeleteFunc(t.cp.Deferred, func(s uint64) bool { return s == seq })
-	out.into(&t.progress, again)
+	is := func(s uint64) bool { return s == seq }
+	if !slices.ContainsFunc(t.cp.Deferred, is) {
+		return
+	}
+	t.cp.Deferred, t.cp.Partly = slices.DeleteFunc(t.cp.Deferred, is), slices.DeleteFunc(t.cp.Partly, is)
+	out.into(&t.progress, again || slices.ContainsFunc(t.resent, is))
 }
