@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Wish is what the operator wants of a job.
@@ -184,9 +187,21 @@ func (j *Job) note(text string) {
 	j.Note = append(j.Note, text)
 }
 
+// shorten makes a text fit for a job: of bounded length, and harmless to whoever
+// prints it. Errors hold the words of destinations, in which a terminal may find
+// orders.
 func shorten(s string, n int) string {
+	s = strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return '�'
+	}, s)
 	if len(s) <= n {
 		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
 	}
 	return s[:n] + "…"
 }
