@@ -1,10 +1,14 @@
 package deadletter
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/record"
@@ -29,7 +33,7 @@ const (
 type Shown struct {
 	Info
 	// Payload is the OTLP JSON of it, or of its first items when it is large; nil
-	// when it was not asked for or cannot be had.
+	// when it was not asked for or cannot be had. It is safe to print.
 	Payload json.RawMessage `json:"payload,omitempty"`
 	// ShownItems is how many items Payload has.
 	ShownItems int `json:"shown_items,omitempty"`
@@ -97,7 +101,32 @@ func decodePayload(m *queue.Message) (out json.RawMessage, items int, err error)
 	if !json.Valid(out) {
 		return nil, 0, errors.New("the payload has no form in JSON")
 	}
-	return out, items, nil
+	return printable(out), items, nil
+}
+
+// printable is JSON that means the same, in which what a terminal could take for
+// an order (DEL, the control characters from U+0080 on, what turns the direction
+// of text) is in escaped form. Such is in strings alone.
+func printable(b []byte) []byte {
+	unsafe := func(r rune) bool { return r >= 0x7f && !unicode.IsPrint(r) || r == utf8.RuneError }
+	if bytes.IndexFunc(b, unsafe) < 0 {
+		return b
+	}
+	out := make([]byte, 0, len(b)+len(b)/8)
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		switch {
+		case !unsafe(r):
+			out = append(out, b[:n]...)
+		case r >= 0x10000:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+		b = b[n:]
+	}
+	return out
 }
 
 // raw shows what there is.

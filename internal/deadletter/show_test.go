@@ -175,3 +175,27 @@ func FuzzShow(f *testing.F) {
 		}
 	})
 }
+
+// What a payload holds gives no orders to a terminal, and means what it meant.
+func TestShownPayloadsAreSafeToPrint(t *testing.T) {
+	q := memory.New()
+	dead(t, q)
+	const evil = "ü \x1b[2J \u009b31m \u202e \u2028 \x7f \U000e0041 \ufffd 😀"
+	l := plog.NewLogs()
+	l.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().Body().SetStr(evil)
+	raw, err := plogotlp.NewExportRequestFromLogs(l).MarshalProto()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := show(t, q, keep(t, q, codec.None, raw, 1))
+	if got := bytes.IndexAny(s.Payload, "\x1b\x7f\u009b\u202e\u2028\U000e0041"); got >= 0 || !bytes.Contains(s.Payload, []byte("😀")) {
+		t.Errorf("payload has an order at %d: %q", got, s.Payload)
+	}
+	back := plogotlp.NewExportRequest()
+	if err := back.UnmarshalJSON(s.Payload); err != nil {
+		t.Fatal(err)
+	}
+	if got := back.Logs().ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0).Body().Str(); got != evil {
+		t.Errorf("got %q, want %q", got, evil)
+	}
+}
