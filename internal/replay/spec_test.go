@@ -37,6 +37,7 @@ func TestSpecsThatAreRefused(t *testing.T) {
 	f(replay.Spec{Destination: "a", From: t0, To: t0}, "to: 2026-01-01T00:00:00Z is not after from, which is 2026-01-01T00:00:00Z")
 	f(replay.Spec{Destination: "a", FromSeq: 1}, "name it")
 	f(replay.Spec{Destination: "a", Stream: "PENSTOCK_DLQ"}, `"PENSTOCK_DLQ" is no telemetry stream`)
+	f(replay.Spec{Destination: "a", Stream: "PENSTOCK_LOGS_0 .>*"}, `"PENSTOCK_LOGS_0 .>*" is no telemetry stream`)
 	f(replay.Spec{Destination: "a", Stream: stream, FromSeq: 5, ToSeq: 4, From: t0, Signals: logsOnly},
 		"to_seq: 4 is before from_seq, which is 5", "not both", "leave signals out")
 	f(replay.Spec{Destination: "a", EventTime: true}, "event_time: give from or to")

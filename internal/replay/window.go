@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +23,8 @@ type Queue interface {
 // isTelemetry tells whether a stream is one of a signal.
 func isTelemetry(stream string) bool {
 	for _, s := range otlp.Signals {
-		if strings.HasPrefix(stream, strings.TrimSuffix(topology.Stream(s, 0), "0")) {
+		shard, ok := strings.CutPrefix(stream, strings.TrimSuffix(topology.Stream(s, 0), "0"))
+		if _, err := strconv.ParseUint(shard, 10, 31); ok && err == nil {
 			return true
 		}
 	}
