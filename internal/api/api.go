@@ -110,6 +110,7 @@ func (a *API) register(to adapter) {
 	a.registerReplay()
 	a.registerTap()
 	a.registerDestinations()
+	a.registerLedger()
 }
 
 // schemaName is that of a type in the document: with its package, for two may

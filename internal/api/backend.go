@@ -33,6 +33,8 @@ type Recorder interface {
 	deadletter.Recorder
 	// Drop records that an operator, by, gives a destination up.
 	Drop(ctx context.Context, destination, by string) error
+	// Forgive records that an operator, by, knows why data is missing.
+	Forgive(ctx context.Context, by string) error
 }
 
 // Watch looks at the queue, with all destinations that have a place in it;

@@ -165,11 +165,13 @@ func TestActionsAreLogged(t *testing.T) {
 	r.ask("POST", "/replay", ReplayRequest{ID: "night", Spec: replay.Spec{Destination: "backend"}})
 	r.ask("POST", "/jobs/night/pause", nil)
 	r.ask("DELETE", "/destinations/backend?force=true", nil)
+	r.ledger()
+	r.ask("POST", "/ledger/forgive", nil)
 	r.ask("GET", "/tap?once=true&service=x", nil)
 	log := r.log.String()
 	for _, want := range []string{
 		`"msg":"operator action","component":"api","action":"show dead letter","peer":"127.0.0.1:`, `"msg":"operator action failed","component":"api","action":"show dead letter"`,
-		`"action":"purge dead letters"`, `"destination":"backend"`, `"action":"start replay"`, `"job":"night"`, `"action":"pause job"`, `"action":"drop destination"`, `"action":"tap"`, `service=x`,
+		`"action":"purge dead letters"`, `"destination":"backend"`, `"action":"start replay"`, `"job":"night"`, `"action":"pause job"`, `"action":"drop destination"`, `"action":"forgive missing data"`, `"action":"tap"`, `service=x`,
 	} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log lacks %s:\n%s", want, log)
@@ -177,6 +179,9 @@ func TestActionsAreLogged(t *testing.T) {
 	}
 	if len(r.recorder.dropped) != 1 || !strings.HasPrefix(r.recorder.dropped[0], "backend by 127.0.0.1:") {
 		t.Errorf("recorded %q", r.recorder.dropped)
+	}
+	if len(r.recorder.forgave) != 1 || !strings.HasPrefix(r.recorder.forgave[0], "127.0.0.1:") {
+		t.Errorf("recorded %q", r.recorder.forgave)
 	}
 }
 

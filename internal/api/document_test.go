@@ -83,6 +83,9 @@ func TestEveryRouteAnswersAsDocumented(t *testing.T) {
 	if d := call[Dropped](r, http.MethodDelete, "/destinations/backend?force=true", nil, http.StatusOK); len(d.Streams) != 3 {
 		t.Errorf("dropped %+v", d)
 	}
+	if f := call[Forgiven](r, http.MethodPost, "/ledger/forgive", nil, http.StatusOK); f.Missing != 0 {
+		t.Errorf("forgiven %+v", f)
+	}
 	for _, op := range r.documented() {
 		if !r.covered[op] {
 			t.Errorf("%s was not asked", op)

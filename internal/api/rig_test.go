@@ -64,6 +64,14 @@ type recorder struct {
 	mu      sync.Mutex
 	purged  int
 	dropped []string
+	forgave []string
+}
+
+func (r *recorder) Forgive(_ context.Context, by string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgave = append(r.forgave, by)
+	return nil
 }
 
 func (r *recorder) Purged(_ context.Context, letters []deadletter.Purged) error {

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
-	"net/http"
 	"slices"
 	"time"
 
@@ -88,21 +86,6 @@ func (a *API) registerStatus() {
 				return nil, problem(err)
 			}
 			return &answer[Processes]{Processes{append([]fleet.Sighting{}, seen...)}}, nil
-		})
-	huma.Register(a.huma, read("get-ledger", "/ledger", "queue", "What became of everything that was accepted", http.StatusNotFound),
-		func(ctx context.Context, _ *struct{}) (*answer[ledger.Ledger], error) {
-			b, err := a.with()
-			if err != nil {
-				return nil, err
-			}
-			l, err := ledger.Read(ctx, b.Queue)
-			switch {
-			case errors.Is(err, ledger.ErrNone):
-				return nil, huma.Error404NotFound(err.Error())
-			case err != nil:
-				return nil, problem(err)
-			}
-			return &answer[ledger.Ledger]{l}, nil
 		})
 }
 

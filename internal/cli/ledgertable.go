@@ -1,6 +1,11 @@
 package cli
 
 import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/ledger"
@@ -21,7 +26,7 @@ func ledgerTable(t *table, l ledger.Ledger, tenants bool) {
 	t.flush()
 	for _, r := range l.Refused {
 		if r.Refused > 0 || r.Duplicates > 0 {
-			t.row("  %s: %d refused, %d duplicates", r.Signal, r.Refused, r.Duplicates)
+			t.row("  %s: %d refused%s, %d duplicates", r.Signal, r.Refused, reasons(r.Reasons), r.Duplicates)
 		}
 	}
 	for _, r := range l.Signals {
@@ -46,3 +51,15 @@ func ledgerTable(t *table, l ledger.Ledger, tenants bool) {
 
 // n is a number of items that fits a column.
 func n(items uint64) string { return count(float64(items)) }
+
+// reasons of refusals, the most frequent first.
+func reasons(of map[string]uint64) string {
+	var all []string
+	for _, name := range slices.SortedFunc(maps.Keys(of), func(a, b string) int { return cmp.Or(cmp.Compare(of[b], of[a]), cmp.Compare(a, b)) }) {
+		all = append(all, fmt.Sprintf("%s %d", name, of[name]))
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(all, ", ") + ")"
+}

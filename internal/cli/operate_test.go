@@ -230,6 +230,9 @@ func TestAnOperatorsDay(t *testing.T) {
 	f(0, `removed 0 dead letters`, ``, "dlq", "purge", "--yes")
 	b.rejects.Store(false)
 
+	f(0, `adds up`, ``, "ledger", "show")
+	f(0, `0 missing items`, ``, "ledger", "forgive", "--yes")
+
 	// A destination in use keeps its place; the ledger still adds up.
 	f(1, ``, `configured at up-`, "destination", "drop", "backend", "--yes")
 	until(t, "the ledger to add up with what was purged", func() bool {
