@@ -129,8 +129,8 @@ type Peer struct {
 
 // Tally is what a process has done of the durables of a destination, in items
 // since it started. Every number only rises. An item is counted when its message
-// is settled, once, in one of Exported, Rejected and Dead; items of a message
-// that is given back are in none. What is replayed or redriven is not of a
+// is done and before it is acknowledged, once, in one of Exported, Rejected and
+// Dead; items of a message that is given back are in none. What is replayed or redriven is not of a
 // durable, and never in here.
 type Tally struct {
 	Destination string `json:"destination"`

@@ -83,10 +83,7 @@ func (l *lane) burial(h *held, letters []letterOf, publish func(ctx context.Cont
 				"reason", letter.Reason, "code", letter.Code, "detail", letter.Detail)
 		}
 	}
-	l.forget(h)
-	if h.ack() {
-		l.to.tally.settled(l.signal, h.tenant, h.past, dead)
-	}
+	l.settled(h, dead)
 }
 
 func (l *lane) notBuried(h *held, letter deadletter.Letter, err error) {

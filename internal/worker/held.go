@@ -87,7 +87,7 @@ func (h *held) rest() {
 }
 
 // ack settles a message that is done, and tells whether that went well. A lost
-// ack means a duplicate, never a loss; one that cannot be sent is repeated while
+// ack means a duplicate at most, never a loss; one that cannot be sent is repeated while
 // the ack wait lasts.
 func (h *held) ack() bool {
 	h.rest()
@@ -105,7 +105,7 @@ func (h *held) ack() bool {
 	if err := h.AckSync(ctx); err != nil {
 		h.l.to.metrics.ackFailures.Inc()
 		if h.l.to.said.due("ack") {
-			h.l.log.Warn("ack failed: the message will be exported again", "sequence", h.Sequence(), "error", err)
+			h.l.log.Warn("ack failed: the message comes again, and is exported again if another worker gets it", "sequence", h.Sequence(), "error", err)
 		}
 		return false
 	}

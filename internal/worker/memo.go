@@ -25,6 +25,9 @@ type past struct {
 	// doubt: a turn ended and nobody knows whether the destination took the
 	// items.
 	doubt bool
+	// done: everything of it was taken, or is in a confirmed letter, and its ack
+	// is not known to have arrived. It is counted, and only the ack is repeated.
+	done bool
 	// Items of all turns: taken, rejected by partial successes, and of those
 	// taken the ones that were sent in doubt.
 	delivered, rejected, possible int
@@ -61,12 +64,15 @@ func (m *memo) keep(p place, what past) {
 	m.ranges += size
 }
 
-// recall is what is known of a message that comes for that attempt.
+// recall is what is known of a message that comes for that attempt. It is a copy:
+// when the ack wait of a message ends although it is being exported, two turns of
+// it run beside each other, and what one of them decides is not what the other did.
 func (m *memo) recall(p place, attempt int) past {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k, known := m.of[p]
 	k.doubt = k.doubt || !known || k.attempt != attempt-1
+	k.progress = k.progress.Clone()
 	return k.past
 }
 

@@ -115,12 +115,11 @@ func (l *lane) processMerged(hs []*held) {
 		l.mergedTaken(members, items, result)
 		return
 	case errors.As(err, &e) && e.Kind != exporter.Retryable:
-		held, ok := ship.Holds(e, raw)
-		if l.to.OnRefusal == DeadLetter || !ok {
+		if !heldBack(e, raw, l.to.OnRefusal != DeadLetter) {
 			l.unmerge(members)
 			return
 		}
-		err = held
+		err, _ = ship.Holds(e, raw)
 	}
 	for _, m := range members {
 		l.settle(m.held, m.record, ship.Outcome{}, err)
@@ -183,6 +182,10 @@ func (l *lane) unmerge(members []member) {
 	}
 	for _, m := range cut {
 		m.whole = false
+		if l.to.throttle.holds() {
+			l.postpone(m.held)
+			continue
+		}
 		l.deliver(m.held, m.record)
 	}
 }

@@ -256,6 +256,38 @@ func TestUnmergeStopsInAnOutage(t *testing.T) {
 	})
 }
 
+// What has to be taken apart waits too, when the destination asks to be left alone
+// while merged ones are tried alone.
+func TestUnmergeTakesNothingApartInAHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Bool
+		after := 0
+		b := &shiptest.Backend{Judge: func(items []int, _ int) error {
+			switch {
+			case asked.Load():
+				after++
+				return retryable(30 * time.Second)
+			case slices.Contains(items, 3):
+				return permanent()
+			case items[0] == 90:
+				asked.Store(true)
+				return retryable(30 * time.Second)
+			}
+			return nil
+		}}
+		r := booked(t, b, merging)
+		for i := range 10 {
+			r.items(i*10, 10)
+		}
+		r.start()
+		synctest.Wait()
+		if !asked.Load() || after != 0 {
+			t.Errorf("asked: %t, %d requests after it asked to be left alone", asked.Load(), after)
+		}
+		r.stop()
+	})
+}
+
 // Groups that are shipped as they are stored are merged when they are tiny.
 func TestShippedAsStoredIsMergedWhenTiny(t *testing.T) {
 	for each, want := range map[int]int{100: 1, 1000: 4} { // of 3 and of 28 kB

@@ -14,6 +14,10 @@ func (l *lane) process(h *held) {
 	defer h.rest()
 	defer h.release()
 	defer h.send.noAnswer()
+	if h.past.done {
+		l.acknowledge(h)
+		return
+	}
 	r, ok := l.read(h)
 	if !ok {
 		return

@@ -57,31 +57,44 @@ func (s *sender) heard(q *exporter.Request, e *exporter.Error, whole bool) {
 		to.health.failed(e)
 		l.count(e)
 	}
-	var asked, open time.Duration
-	opened := false
-	switch say := hear(e, q.RawBytes, whole, holds); {
-	case say == unheard:
+	say := hear(e, q.RawBytes, whole, holds)
+	if say == unheard {
 		s.noAnswer()
 		return
-	case say == alive:
-		to.breaker.succeeded(s.probe)
-	case s.probe, say == failing && !(e.Kind == exporter.Retryable && s.alone()):
-		open, opened = to.breaker.failed(s.probe)
 	}
-	if e != nil {
-		asked = e.After
-		if e.Kind == exporter.TooLarge && !(holds && heldBack(e, q.RawBytes)) {
-			to.limit.tooLarge(q.RawBytes)
-		}
+	if e != nil && e.Kind == exporter.TooLarge && !heldBack(e, q.RawBytes, holds) {
+		to.limit.tooLarge(q.RawBytes)
 	}
-	hold := to.throttle.answered(s.probe, s.first, max(asked, open))
-	s.probe = false
+	hold, open, opened := s.judge(e, say)
 	switch {
 	case opened:
 		l.log.Warn("destination takes nothing; one export at a time probes it until it does", "error", e.Error(), "first_probe_in", open.String())
 	case hold > 0 && open == 0 && to.said.due("throttle"):
-		l.log.Warn("destination asks to be left alone; nothing is sent to it until one export has probed it", "asked", asked.String(), "waits", hold.String())
+		l.log.Warn("destination asks to be left alone; nothing is sent to it until one export has probed it", "asked", e.After.String(), "waits", hold.String())
 	}
+}
+
+// judge tells breaker and throttle, both before another answer is told: a breaker
+// that opens while the throttle ends its hold would stay open, with nothing that
+// probes.
+func (s *sender) judge(e *exporter.Error, say word) (hold, open time.Duration, opened bool) {
+	to := s.l.to
+	alone := e != nil && e.Kind == exporter.Retryable && s.alone()
+	to.hearing.Lock()
+	defer to.hearing.Unlock()
+	switch {
+	case say == alive:
+		to.breaker.succeeded(s.probe)
+	case s.probe, say == failing && !alone:
+		open, opened = to.breaker.failed(s.probe)
+	}
+	asked := open
+	if e != nil {
+		asked = max(asked, e.After)
+	}
+	hold = to.throttle.answered(s.probe, s.first, asked)
+	s.probe = false
+	return hold, open, opened
 }
 
 // alone tells whether a failure is the message's rather than the destination's.

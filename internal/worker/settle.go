@@ -36,13 +36,29 @@ func (l *lane) giveUp(h *held) {
 
 // delivered settles what the destination took.
 func (l *lane) delivered(h *held) {
-	l.forget(h)
-	if h.ack() {
-		l.to.tally.settled(l.signal, h.tenant, h.past, 0)
-	}
+	l.settled(h, 0)
 	if after, over := l.to.outage.success(); over {
 		l.log.Info("destination takes data again", "after", after.Round(time.Second).String())
 	}
+}
+
+// settled counts a message of which everything is decided, and acknowledges it. It
+// is counted first: an ack of which nobody knows whether it arrived may have
+// settled the message, and what the queue has settled must be counted somewhere.
+func (l *lane) settled(h *held, dead int) {
+	l.to.tally.settled(l.signal, h.tenant, h.past, dead)
+	l.acknowledge(h)
+}
+
+// acknowledge a message that is counted. It is remembered when that fails, so that
+// nothing of it is sent again when it comes back to this process.
+func (l *lane) acknowledge(h *held) {
+	if h.ack() {
+		l.forget(h)
+		return
+	}
+	l.to.lone.settled(h.place())
+	l.to.memo.keep(h.place(), past{attempt: h.Attempt(), done: true})
 }
 
 // forget what is remembered of a message that is settled.

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +15,11 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/fleet"
 	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/internal/record"
 	"github.com/penstock-otel/penstock/internal/worker/exporter"
+	"github.com/penstock-otel/penstock/internal/worker/ship"
+	"github.com/penstock-otel/penstock/internal/worker/ship/shiptest"
+	"github.com/penstock-otel/penstock/pkg/codec"
 	"github.com/penstock-otel/penstock/pkg/pool"
 )
 
@@ -113,6 +120,26 @@ func TestMemo(t *testing.T) {
 	for i := range uint64(3 * memoMessages) {
 		m.keep(place{"t", i}, past{attempt: 1})
 	}
+	var p ship.Progress
+	r := &record.Record{ID: "x", Signal: otlp.Logs, Codec: codec.None, Items: 64, Body: shiptest.Logs(0, 64, 0)}
+	judge := func(items []int, _ int) error {
+		if len(items) < 64 && items[0] > 10 {
+			return &exporter.Error{Kind: exporter.Retryable, Code: "UNAVAILABLE", Err: errors.New("later")}
+		}
+		if slices.Contains(items, 3) {
+			return &exporter.Error{Kind: exporter.Permanent, Code: "INVALID_ARGUMENT", Err: errors.New("no")}
+		}
+		return nil
+	}
+	_, _ = ship.Ship(t.Context(), &shiptest.Backend{Judge: judge}, r, ship.Options{Progress: &p}) // it is to stop in the midst
+	m.keep(here, past{attempt: 1, progress: p})
+	one, two := m.recall(here, 2), m.recall(here, 3) // while the first one runs its ack wait ends
+	was := p.Clone()
+	_, err := ship.Ship(t.Context(), &shiptest.Backend{}, r, ship.Options{Progress: &one.progress})
+	if err != nil || !was.Began() || reflect.DeepEqual(one.progress, was) || !reflect.DeepEqual(two.progress, was) {
+		t.Errorf("%v: two turns share what they know: %+v and %+v, %+v before", err, one.progress, two.progress, was)
+	}
+	m.forget(here)
 	if len(m.of) > memoMessages || m.ranges != 0 {
 		t.Errorf("remembers %d messages and %d ranges, the bound is %d", len(m.of), m.ranges, memoMessages)
 	}
@@ -142,7 +169,8 @@ func TestHear(t *testing.T) {
 	f(exporter.Permanent, "HTTP 400", 0, true, false, alive)
 	f(exporter.TooLarge, "HTTP 413", 0, true, true, alive)
 	f(exporter.TooLarge, "RESOURCE_EXHAUSTED", 0, true, true, failing)
-	f(exporter.TooLarge, "RESOURCE_EXHAUSTED", 0, true, false, alive)
+	f(exporter.TooLarge, "RESOURCE_EXHAUSTED", 0, true, false, failing)
+	f(exporter.Permanent, "HTTP 408", 0, true, false, failing)
 }
 
 func TestInDoubt(t *testing.T) {
@@ -191,5 +219,36 @@ func TestPoolStatus(t *testing.T) {
 	if p.Open != 21 || p.Ready != 1 || p.InFlight != 7 || p.Waiting != 8 || p.Calls != 9 || p.Failures != 1 || p.Dials != 30 ||
 		len(p.Endpoints) != 2 || p.Endpoints[0].Address != "a" || p.Endpoints[0].Open != 2 || p.Endpoints[0].Down != nil || !p.Endpoints[1].Down.Equal(time.Unix(1, 0)) {
 		t.Errorf("%+v", p)
+	}
+}
+
+// A breaker that is not closed has a hold, at whose end something probes: however
+// answers cross, it is never left open with nothing that closes it.
+func TestOpenBreakerIsProbed(t *testing.T) {
+	m := NewMetrics(prometheus.NewRegistry())
+	for range 2000 {
+		to := &destination{metrics: m.of("backend")}
+		to.breaker = newBreaker(Breaker{Failures: 2, Initial: 1, Max: 1}, to.metrics)
+		l := &lane{to: to}
+		bad := &exporter.Error{Kind: exporter.Retryable, Code: "UNAVAILABLE"}
+		answers := func(e *exporter.Error, say word) func() {
+			s := &sender{l: l, first: true, probe: e == nil}
+			return func() { s.judge(e, say) }
+		}
+		to.breaker.failed(false)
+		to.breaker.failed(false)
+		to.throttle.answered(false, true, time.Nanosecond)
+		if probe, _, err := to.throttle.enter(t.Context(), true); !probe || err != nil {
+			t.Fatal("no probe", err)
+		}
+		to.breaker.probing()
+		var all sync.WaitGroup
+		for _, f := range []func(){answers(nil, alive), answers(bad, failing), answers(bad, failing), answers(bad, failing)} {
+			all.Go(f)
+		}
+		all.Wait()
+		if state, _ := to.breaker.state(); state != "closed" && !to.throttle.holds() {
+			t.Fatalf("the breaker is %s and nothing is held: nothing will probe", state)
+		}
 	}
 }

@@ -39,7 +39,7 @@ func hear(e *exporter.Error, bytes int, whole, holds bool) word {
 		return alive
 	case e.Kind == exporter.Retryable:
 		return failing
-	case holds && heldBack(e, bytes):
+	case heldBack(e, bytes, holds):
 		return failing
 	case e.Kind == exporter.Permanent && faulty(e.Code):
 		if whole {
@@ -91,8 +91,9 @@ func inDoubt(e *exporter.Error) bool {
 	return false
 }
 
-// heldBack tells whether an error speaks of the destination and not of items.
-func heldBack(e *exporter.Error, bytes int) bool {
-	_, ok := ship.Holds(e, bytes)
-	return ok
+// heldBack tells whether an error speaks of the destination and not of items, so
+// that these wait. holds: refusals do, which are deaths else.
+func heldBack(e *exporter.Error, bytes int, holds bool) bool {
+	held, ok := ship.Holds(e, bytes)
+	return ok && (holds || held.Kind == exporter.Retryable)
 }

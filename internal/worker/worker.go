@@ -59,6 +59,7 @@ type destination struct {
 	memo     memo
 	throttle throttle
 	breaker  *breaker
+	hearing  sync.Mutex // an answer is told to breaker and throttle at once, or they part
 	limit    *limit
 	health   health
 	tally    tally

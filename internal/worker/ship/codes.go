@@ -45,13 +45,20 @@ func quota(e *exporter.Error, bytes int) bool {
 	return e.Kind == exporter.TooLarge && e.Code == "RESOURCE_EXHAUSTED" && bytes <= quotaBytes
 }
 
+// passing are answers that are not to be retried by the specification (OTLP 1.11,
+// "Failures") and speak of neither items nor destination: the request did not
+// arrive in time, or came too early.
+var passing = []string{"HTTP 408", "HTTP 425"}
+
 // Holds tells whether a failed request of so many bytes speaks of the
 // destination rather than of its items, so that they are to wait, and the error
-// that says so: a refusal as it is, a quota as retryable.
+// that says so: a refusal as it is, a quota and what passes as retryable.
 func Holds(e *exporter.Error, bytes int) (*exporter.Error, bool) {
 	switch {
 	case e.Kind == exporter.Permanent && Refuses(e.Code):
 		return e, true
+	case e.Kind == exporter.Permanent && slices.Contains(passing, e.Code):
+		return &exporter.Error{Kind: exporter.Retryable, Code: e.Code, After: e.After, Err: e.Err}, true
 	case quota(e, bytes):
 		return &exporter.Error{Kind: exporter.Retryable, Code: e.Code, After: e.After,
 			Err: fmt.Errorf("a quota of the destination, as a request of %d bytes is not too large: %w", bytes, e.Err)}, true

@@ -1,5 +1,10 @@
 package ship
 
+import (
+	"maps"
+	"slices"
+)
+
 // Progress is what is known of a record that is not done: which of its items
 // were taken, which are dead, and which parts need not be tried as they are. The
 // zero value knows nothing. It holds no payload and at most some hundred bytes
@@ -28,6 +33,13 @@ func (p *Progress) Delivered() int { return p.delivered }
 
 // Rejected is the number of items of partial successes so far.
 func (p *Progress) Rejected() int64 { return p.rejected }
+
+// Clone knows the same and shares nothing with p.
+func (p *Progress) Clone() Progress {
+	c := *p
+	c.fates, c.refused = slices.Clone(p.fates), maps.Clone(p.refused)
+	return c
+}
 
 // refuse notes that a part is not to be sent again as it is.
 func (p *Progress) refuse(at Range, why Reason) {

@@ -144,6 +144,9 @@ type shipment struct {
 
 func (s *shipment) run() error {
 	s.all = Range{0, s.r.Items}
+	if !s.p.Began() {
+		s.p.hopeless = nil // of a turn whose letter was not confirmed: it may be taken now, or be bad in part
+	}
 	if !s.p.Began() && (s.fits(s.r.RawBytes) || s.r.Items < 2) {
 		why, err := s.export(&exporter.Request{Items: s.r.Items, RawBytes: s.r.RawBytes, Codec: s.r.Codec, Body: s.r.Body})
 		switch {
@@ -191,10 +194,8 @@ func (s *shipment) export(q *exporter.Request) (*Reason, error) {
 	if !errors.As(err, &e) || e.Kind == exporter.Retryable {
 		return nil, err
 	}
-	if !s.o.DeadLetterRefusals {
-		if e, ok := Holds(e, q.RawBytes); ok {
-			return nil, e
-		}
+	if held, ok := Holds(e, q.RawBytes); ok && (held.Kind == exporter.Retryable || !s.o.DeadLetterRefusals) {
+		return nil, held
 	}
 	s.answered()
 	why := Reason{Reason: deadletter.ReasonRejected, Code: e.Code}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/penstock-otel/penstock/internal/deadletter"
@@ -287,9 +288,74 @@ func TestQuotaIsRetryable(t *testing.T) {
 		t.Errorf("%d exports", n)
 	}
 	out, err := ship.Ship(t.Context(), b, group(t, codec.S2, 10), ship.Options{DeadLetterRefusals: true})
-	if err != nil || len(out.Dead) != 1 || !out.Dead[0].Whole {
-		t.Errorf("dead by option: %+v, %v", out, err)
+	var e *exporter.Error
+	if !errors.As(err, &e) || e.Kind != exporter.Retryable || len(out.Dead) > 0 {
+		t.Errorf("dead of a quota because refusals are: %+v, %v", out, err)
 	}
+}
+
+// A server that did not get the request in time says nothing of the items.
+func TestPassingAnswersAreRetryable(t *testing.T) {
+	for _, code := range []string{"HTTP 408", "HTTP 425"} {
+		b := &shiptest.Backend{Judge: func([]int, int) error { return permanent(code) }}
+		for _, option := range []bool{false, true} {
+			out, err := ship.Ship(t.Context(), b, group(t, codec.S2, 10), ship.Options{DeadLetterRefusals: option})
+			var e *exporter.Error
+			if !errors.As(err, &e) || e.Kind != exporter.Retryable || e.Code != code || len(out.Dead) > 0 {
+				t.Errorf("%s: %+v, %v", code, out, err)
+			}
+		}
+	}
+}
+
+// A refusal whose letter was never confirmed says nothing of the next answer: the
+// good items of the record are delivered.
+func TestRefusalThatWasNotBuriedIsForgotten(t *testing.T) {
+	word := "UNAUTHENTICATED"
+	b := &shiptest.Backend{}
+	b.Judge = func(items []int, n int) error {
+		if word != "" {
+			return permanent(word)
+		}
+		return rejecting(33)(items, n)
+	}
+	r, p := group(t, codec.S2, 100), &ship.Progress{}
+	o := ship.Options{DeadLetterRefusals: true, Progress: p}
+	if out, err := ship.Ship(t.Context(), b, r, o); err != nil || len(out.Dead) != 1 || !out.Dead[0].Whole {
+		t.Fatalf("refused: %+v, %v", out, err)
+	}
+	word = ""
+	out, err := ship.Ship(t.Context(), b, r, o)
+	if dead := books(t, b, 100, out); err != nil || !slices.Equal(dead, []int{33}) {
+		t.Errorf("%v, dead are %v, want item 33 alone", err, dead)
+	}
+}
+
+// Two turns of one record that run beside each other share nothing.
+func TestCloneOfProgress(t *testing.T) {
+	fail := 12
+	b := &shiptest.Backend{}
+	b.Judge = func(items []int, n int) error {
+		if fail--; fail == 0 {
+			return later()
+		}
+		return rejecting(3, 40, 77)(items, n)
+	}
+	r, p := group(t, codec.S2, 100), &ship.Progress{}
+	if _, err := ship.Ship(t.Context(), b, r, ship.Options{Progress: p}); err == nil {
+		t.Fatal("the first turn ended")
+	}
+	var turns sync.WaitGroup
+	for range 4 {
+		c := p.Clone()
+		turns.Go(func() {
+			other := &shiptest.Backend{Judge: rejecting(3, 40, 77)}
+			if out, err := ship.Ship(context.Background(), other, r, ship.Options{Progress: &c}); err != nil || len(out.Dead) != 3 || c.Delivered() != 97 {
+				t.Errorf("%d delivered, %d dead, %v", c.Delivered(), len(out.Dead), err)
+			}
+		})
+	}
+	turns.Wait()
 }
 
 // What was taken before a failure is not sent again, from any point of failure.
