@@ -119,9 +119,9 @@ func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, false)
 		r.see(1_000_000, 1_000_000)
-		r.view.Streams[4].FirstSeq += 10 // of 1000 messages of 1000 bytes, in 5 s: 2000 B/s, smoothed 1000
+		r.view.Streams[4].FirstSeq += 75 // of 1000 messages of 1000 bytes, in 5 s: 15000 B/s, smoothed 7500
 		r.see(1_000_000, 1_000_000)
-		r.refuses(otlp.Logs, 150*time.Second)
+		r.refuses(otlp.Logs, 20*time.Second)
 		r.view.Streams[5].FirstSeq += 200
 		r.see(1_000_000, 1_000_000)
 		r.refuses(otlp.Logs, 7500*time.Millisecond)

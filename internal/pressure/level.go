@@ -9,10 +9,11 @@ const (
 )
 
 // The wait asked of clients: never less than it takes to look again, and never so
-// long that they would not come back when a destination does.
+// long that they give up: one that is told to wait beyond its own patience, a
+// minute in the SDKs, drops its data at once.
 const (
 	leastWait = 5 * time.Second
-	mostWait  = 4 * time.Minute // and up to a quarter more, by jitter
+	mostWait  = 24 * time.Second // and up to a quarter more, by jitter
 )
 
 // smoothing is the weight of the newest rate.

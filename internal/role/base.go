@@ -174,8 +174,10 @@ func (b *base) serveQueue(ctx context.Context, q queue.Queue, plan topology.Plan
 	b.app.Go("queue watch", w.Run)
 	b.app.Go("watch of other destinations", all.run)
 	b.status("queue", func(ctx context.Context) any { return all.Fresh(ctx, time.Second) })
+	eye := fleet.NewEye(q)
+	b.app.Go("watch of other processes", func(ctx context.Context) error { return watchFleet(ctx, eye) })
 	if b.api != nil {
-		b.api.Attach(&api.Backend{Queue: q, Plan: plan, Process: b.presence.id, Fleet: fleet.NewEye(q), Watch: all, Jobs: job.NewStore(q),
+		b.api.Attach(&api.Backend{Queue: q, Plan: plan, Process: b.presence.id, Fleet: eye, Watch: all, Jobs: job.NewStore(q),
 			Recorder: ledger.NewRecorder(q), ReplayRate: b.s.Replay.Rate})
 		b.app.OnStop("end taps, and answer for the queue no more", 5*time.Second, func(context.Context) error {
 			b.api.Detach()

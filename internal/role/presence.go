@@ -28,7 +28,11 @@ type presence struct {
 	volume  string // directory of the embedded queue, "" without
 	exports atomic.Pointer[exports]
 	to      []worker.Destination // of a process that has a worker, which tells more once it runs
-	before  moment               // of the last telling; the keeper's goroutine alone
+
+	// Of the last telling; the keeper's goroutine alone.
+	before moment
+	took   *fleet.Gateway
+	used   *fleet.Resources
 }
 
 // exports is what a worker tells.
@@ -65,15 +69,35 @@ func (b *base) present(ctx context.Context, store queue.Store, takes bool) *pres
 	return p
 }
 
-// tell makes the value; see fleet.Keeper.
+// tell makes the value; see fleet.Keeper. What was exported is in it whatever else
+// cannot be told: the ledger would take what is not there for lost.
 func (p *presence) tell() fleet.Process {
-	now := time.Now()
 	out := fleet.Process{ID: p.id, Role: p.b.app.Name(), Host: p.host, PID: os.Getpid(), Version: app.Version().Version, StartedAt: p.began.UTC()}
 	p.readiness(&out)
+	if told := p.exports.Load(); told != nil {
+		out.Destinations, out.Tallies = (*told)()
+	} else {
+		for _, d := range p.to {
+			out.Destinations = append(out.Destinations, fleet.Destination{Name: d.Name, Protocol: d.Protocol, Endpoints: d.Endpoints})
+		}
+	}
+	if p.volume != "" {
+		out.Disk = readDisk(p.volume)
+	}
+	if err := p.measure(&out); err != nil {
+		out.NotReady = err.Error()
+		out.Gateway, out.Resources = p.took, p.used // as they were told before: counts only rise
+	}
+	p.took, p.used = out.Gateway, out.Resources
+	return out
+}
+
+// measure tells what the metrics of the process say.
+func (p *presence) measure(out *fleet.Process) error {
+	now := time.Now()
 	all, err := readSums(p.b.reg)
 	if err != nil {
-		out.NotReady = err.Error() // nothing that counts can be told
-		return out
+		return err
 	}
 	seconds := now.Sub(p.before.at).Seconds()
 	next := moment{at: now, cpu: all.of("process_cpu_seconds_total")}
@@ -87,18 +111,8 @@ func (p *presence) tell() fleet.Process {
 	if p.takes {
 		out.Gateway = p.gateway(all, &next, seconds)
 	}
-	if told := p.exports.Load(); told != nil {
-		out.Destinations, out.Tallies = (*told)()
-	} else {
-		for _, d := range p.to {
-			out.Destinations = append(out.Destinations, fleet.Destination{Name: d.Name, Protocol: d.Protocol, Endpoints: d.Endpoints})
-		}
-	}
 	p.before = next
-	if p.volume != "" {
-		out.Disk = readDisk(p.volume)
-	}
-	return out
+	return nil
 }
 
 func (p *presence) readiness(out *fleet.Process) {
@@ -123,7 +137,7 @@ func (p *presence) readiness(out *fleet.Process) {
 
 // gateway is what came in.
 func (p *presence) gateway(all sums, next *moment, seconds float64) *fleet.Gateway {
-	g := &fleet.Gateway{Accepted: map[string]uint64{}, Refused: map[string]map[string]uint64{}, Rates: map[string]float64{},
+	g := &fleet.Gateway{Accepted: map[string]uint64{}, Refused: map[string]map[string]uint64{}, Rates: map[string]float64{}, Duplicates: map[string]uint64{},
 		InFlightBytes: int64(all.of("penstock_receiver_in_flight_bytes"))}
 	for _, s := range otlp.Signals {
 		name := s.String()
@@ -135,6 +149,9 @@ func (p *presence) gateway(all sums, next *moment, seconds float64) *fleet.Gatew
 		if refused := all.by("penstock_receiver_refused_"+s.Items()+"_total", "reason"); len(refused) > 0 {
 			g.Refused[name] = refused
 		}
+	}
+	for signal, n := range all.by("penstock_queue_duplicate_items_total", "signal") {
+		g.Duplicates[signal] = n
 	}
 	return g
 }

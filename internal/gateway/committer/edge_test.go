@@ -286,3 +286,23 @@ func BenchmarkAdd(b *testing.B) {
 		}
 	})
 }
+
+// TestRepeatedPublishesAreCounted has a queue that stored the first try and lost
+// the answer, so that the second finds it there.
+func TestRepeatedPublishesAreCounted(t *testing.T) {
+	b := newBench(t, one(), codec.None)
+	b.gate.fail = func(stream string, m *queue.Message) error {
+		_, err := b.q.Publish(t.Context(), stream, m)
+		return err
+	}
+	p, info := request(t, sample.New(1, sample.Shape{}), otlp.Logs, 7)
+	confirmed(t, b.add(t, otlp.Logs, "", p, info))
+	for s, want := range map[otlp.Signal]float64{otlp.Logs: 7, otlp.Traces: 0} {
+		if n := testutil.ToFloat64(b.metrics.duplicates[s]); n != want {
+			t.Errorf("%s: %g duplicates counted, want %g", s, n, want)
+		}
+	}
+	if n := b.messages(t, "L"); n != 1 {
+		t.Errorf("%d messages are stored, want 1", n)
+	}
+}

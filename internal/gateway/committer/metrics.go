@@ -16,7 +16,8 @@ type Metrics struct {
 	commitSeconds                            prometheus.Histogram
 	inFlight                                 prometheus.Gauge
 	items, rawBytes, storedBytes             [otlp.NumSignals]prometheus.Counter
-	duplicates, splits, abandoned            prometheus.Counter
+	duplicates                               [otlp.NumSignals]prometheus.Counter
+	splits, abandoned                        prometheus.Counter
 	failures                                 *prometheus.CounterVec
 }
 
@@ -49,7 +50,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		items:         bySignal("penstock_queue_committed_items_total", "Spans, points and log records confirmed by the queue."),
 		rawBytes:      bySignal("penstock_queue_committed_raw_bytes_total", "Bytes confirmed by the queue, before compression."),
 		storedBytes:   bySignal("penstock_queue_committed_bytes_total", "Bytes confirmed by the queue, as stored."),
-		duplicates:    counter("penstock_queue_publish_duplicates_total", "Publishes that the queue recognised as repetitions and did not store again."),
+		duplicates:    bySignal("penstock_queue_duplicate_items_total", "Items published again after a lost answer, that the queue recognised and did not store again."),
 		splits:        counter("penstock_commit_splits_total", "Requests stored in several messages because one was more than the queue takes."),
 		abandoned:     counter("penstock_commit_abandoned_groups_total", "Groups dropped before commit because every client had gone unanswered."),
 		failures:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_queue_publish_failures_total", Help: "Groups that the queue did not confirm."}, []string{"reason"}),
@@ -73,7 +74,7 @@ func (m *Metrics) published(g *group, raw, stored, items int, r queue.Receipt, e
 	m.rawBytes[g.signal].Add(float64(raw))
 	m.storedBytes[g.signal].Add(float64(stored))
 	if r.Duplicate {
-		m.duplicates.Inc()
+		m.duplicates[g.signal].Add(float64(items))
 	}
 }
 
