@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/fleet"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/queuewatch"
 	"github.com/penstock-otel/penstock/internal/topology"
@@ -148,5 +150,29 @@ func TestAVolumeThatIsGone(t *testing.T) {
 	p := &presence{b: &base{reg: reg}, volume: "/nowhere/at/all"}
 	if d := readDisk(p.volume); d != nil {
 		t.Errorf("got %+v", d)
+	}
+}
+
+// TestWhatIsToldWithoutMetrics is all that counts: a volume that is gone must not
+// look as if what was exported were lost.
+func TestWhatIsToldWithoutMetrics(t *testing.T) {
+	p, _ := process(t)
+	reg := prometheus.NewRegistry()
+	accepted := prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_receiver_accepted_spans_total", Help: "."})
+	reg.MustRegister(accepted)
+	accepted.Add(7)
+	x := &presence{b: &base{p: p, s: p.Settings, reg: reg, app: app.New("up", slog.New(slog.DiscardHandler))}, takes: true}
+	told := exports(func() ([]fleet.Destination, []fleet.Tally) {
+		return []fleet.Destination{{Name: "a"}}, []fleet.Tally{{Destination: "a", Signal: "traces", Exported: 5}}
+	})
+	x.exports.Store(&told)
+	before := x.tell()
+	reg.MustRegister(newDisk("/nowhere/at/all"))
+	after := x.tell()
+	if !strings.Contains(after.NotReady, "gather metrics") || len(after.Destinations) != 1 || len(after.Tallies) != 1 || after.Tallies[0] != before.Tallies[0] {
+		t.Errorf("told %+v, before %+v", after, before)
+	}
+	if before.Gateway == nil || after.Gateway == nil || after.Gateway.Accepted["traces"] != 7 || before.Gateway.Accepted["traces"] != 7 {
+		t.Errorf("told of the gateway %+v, before %+v", after.Gateway, before.Gateway)
 	}
 }
