@@ -26,7 +26,7 @@ need() { # command:package ...
 
 need gcc:gcc curl:curl
 if [ "$what" != unit ]; then
-	need mkfs.ext4:e2fsprogs mount:mount losetup:mount
+	need mkfs.ext4:e2fsprogs mount:mount losetup:mount ip:iproute2
 fi
 
 data=$PWD/coverage
@@ -39,7 +39,7 @@ if [ "$what" != integration ]; then
 fi
 if [ "$what" != unit ]; then
 	echo "--- integration tests: real binaries and servers"
-	(cd integration && CGO_ENABLED=1 GOCOVERDIR="$data/integration" go test -race -count=1 -timeout 20m ./...)
+	(cd integration && CGO_ENABLED=1 GOCOVERDIR="$data/integration" go test -race -count=1 -timeout 30m ./...)
 fi
 
 echo "--- statement coverage"

@@ -118,6 +118,8 @@ func jobProblem(err error) error {
 	switch {
 	case errors.Is(err, job.ErrNotFound):
 		return huma.Error404NotFound(err.Error())
+	case errors.Is(err, job.ErrName):
+		return huma.Error422UnprocessableEntity(err.Error())
 	case errors.Is(err, job.ErrEnded), errors.Is(err, job.ErrActive), errors.Is(err, job.ErrExists):
 		return huma.Error409Conflict(err.Error())
 	}

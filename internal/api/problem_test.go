@@ -26,6 +26,8 @@ func TestErrorsBecomeAnswers(t *testing.T) {
 	}
 	f(queue.ErrNotFound, 404)
 	f(job.ErrNotFound, 404)
+	f(job.ErrName, 422)
+	f(job.CheckID("a/b"), 422)
 	f(job.ErrExists, 409)
 	f(job.ErrEnded, 409)
 	f(queue.ErrConflict, 409)

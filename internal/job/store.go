@@ -28,6 +28,8 @@ var (
 	ErrEnded = errors.New("the job has ended")
 	// ErrActive: the job has not ended.
 	ErrActive = errors.New("the job has not ended")
+	// ErrName: no job can have that name.
+	ErrName = errors.New("no name of a job")
 )
 
 // Store keeps jobs in the queue's store. Safe for concurrent use.
@@ -60,7 +62,7 @@ const (
 // CheckID says what is wrong with the name of a job.
 func CheckID(id string) error {
 	if !idPattern.MatchString(id) {
-		return fmt.Errorf("job name %q: want 1 to 64 letters, digits, '-' or '_', the first a letter or digit", id)
+		return fmt.Errorf("%w: %q: want 1 to 64 letters, digits, '-' or '_', the first a letter or digit", ErrName, id)
 	}
 	return nil
 }

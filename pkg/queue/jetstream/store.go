@@ -28,8 +28,9 @@ const (
 
 	valueStream  = "KV_" + ValueBucket
 	valueSubject = "$KV." + ValueBucket + "."
-	// markerTTL is how long a removed value leaves a marker, for what lags.
-	markerTTL = time.Hour
+	// markerTTL is how long a removed value leaves a marker, for what lags: no
+	// longer, so that who removes many does not fill the bucket with them.
+	markerTTL = 2 * time.Minute
 
 	operationHeader = "KV-Operation"
 	removed         = "DEL"
