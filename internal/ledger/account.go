@@ -9,6 +9,9 @@ type account struct {
 	Destination string `json:"destination"`
 	// Readers are its durables, by stream.
 	Readers map[string]*reader `json:"readers"`
+	// Begins are durables whose beginning is not counted yet, by stream: they will
+	// be answerable for what is after the sequence.
+	Begins map[string]uint64 `json:"begins,omitempty"`
 	// Carry is what was accepted for durables that are no more, by signal and
 	// tenant: of streams that were made anew, and from before a drop.
 	Carry map[string]byTenant `json:"carry,omitempty"`
@@ -131,6 +134,7 @@ func (a *account) signals() map[string]bool {
 
 // end takes the readers out: what they were answerable for is carried.
 func (a *account) end(stream string, b *book) {
+	delete(a.Begins, stream)
 	r := a.Readers[stream]
 	if r == nil {
 		return
@@ -149,6 +153,15 @@ func (a *account) end(stream string, b *book) {
 		a.Carry[r.Signal].add(fleet.OtherTenants, Sum{Items: r.Again})
 	}
 	delete(a.Readers, stream)
+}
+
+// base is the sequence after which the destination is answerable for a stream.
+func (a *account) base(stream string) (seq uint64, known bool) {
+	if r := a.Readers[stream]; r != nil {
+		return r.Base, true
+	}
+	seq, known = a.Begins[stream]
+	return seq, known
 }
 
 // lost carries what was accepted on a stream and is gone: unless the destination

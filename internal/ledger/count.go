@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/penstock-otel/penstock/pkg/queue"
@@ -14,6 +15,16 @@ import (
 
 // entryPatience is how long a message that should be there may take to come.
 const entryPatience = time.Second
+
+// share of what is left of a look's time: counting takes half of it at most, for
+// what was counted is only kept if there is time to save it.
+func share(ctx context.Context, part int) time.Time {
+	end, bounded := ctx.Deadline()
+	if !bounded {
+		return time.Now().Add(patience)
+	}
+	return time.Now().Add(time.Until(end) / time.Duration(part))
+}
 
 // maxLook bounds the messages counted of a stream in one look, so that one that
 // is far behind keeps no lease waiting.
@@ -25,13 +36,13 @@ func (s *state) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.streams = map[string]queue.StreamState{}
+	s.streams, s.lags = map[string]queue.StreamState{}, false
 	for stream := range s.books {
 		if _, ok := all[stream]; !ok {
 			s.alarm("stream %s is not there any more", stream)
 		}
 	}
-	for _, stream := range slices.Sorted(maps.Keys(all)) {
+	for i, stream := range slices.Sorted(maps.Keys(all)) {
 		st, err := s.q.StreamState(ctx, stream)
 		if errors.Is(err, queue.ErrNotFound) {
 			if s.books[stream] != nil {
@@ -48,14 +59,17 @@ func (s *state) count(ctx context.Context) error {
 			b = &kept[book]{key: keyStream + stream, v: newBook(stream, all[stream].String())}
 			s.books[stream] = b
 		}
-		if err := s.readStream(ctx, b, st); err != nil {
+		if err := s.readStream(ctx, b, st, share(ctx, 2*(len(all)-i))); err != nil {
 			return fmt.Errorf("count stream %s: %w", stream, err)
 		}
+		s.lags = s.lags || b.v.Counted < st.LastSeq
 	}
 	return nil
 }
 
-func (s *state) readStream(ctx context.Context, k *kept[book], st queue.StreamState) error {
+// readStream counts what came since, until a time: the rest is counted at the next
+// look.
+func (s *state) readStream(ctx context.Context, k *kept[book], st queue.StreamState, until time.Time) error {
 	b := &k.v
 	if b.Sparse == nil {
 		b.begin(st)
@@ -76,11 +90,13 @@ func (s *state) readStream(ctx context.Context, k *kept[book], st queue.StreamSt
 		s.readers[st.Name] = reader
 	}
 	b.skip(st.FirstSeq - 1)
-	for n := 0; n < maxLook && (b.Counted < st.LastSeq || b.behind); n++ {
+	for n := 0; n < maxLook && (b.Counted < st.LastSeq || b.behind) && time.Now().Before(until); n++ {
 		e, err := within(ctx, reader, entryPatience)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-			b.caughtUp() // the last ones were removed, or a server lags
+			if b.behind { // the last ones were removed, or a server lags
+				b.forget()
+			}
 			return nil
 		case err != nil:
 			delete(s.readers, st.Name)
@@ -105,6 +121,12 @@ func (s *state) madeAnew(b *book, st queue.StreamState) {
 	if r := s.readers[b.Stream]; r != nil {
 		_ = r.Close() // nothing depends on it
 		delete(s.readers, b.Stream)
+	}
+	for key, x := range s.begins {
+		if strings.HasPrefix(key, b.Stream+" ") {
+			_ = x.reader.Close() // nothing depends on it
+			delete(s.begins, key)
+		}
 	}
 	if st.FirstSeq >= b.First && st.Messages > 0 && !st.FirstTime.After(b.StoredAt) {
 		lost := b.cut(st.LastSeq)

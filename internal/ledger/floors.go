@@ -46,6 +46,9 @@ func (s *state) floors(ctx context.Context, drops map[string]queue.Value) error 
 			}
 		}
 		for name, a := range s.accounts {
+			if !slices.Contains(st.Consumers, topology.Durable(name)) {
+				delete(a.v.Begins, stream)
+			}
 			if r := a.v.Readers[stream]; r != nil && !slices.Contains(st.Consumers, topology.Durable(name)) {
 				r.Missing = true
 				r.pending, r.pendingExact = s.books[stream].v.Total.minus(r.Settled), r.Exact
@@ -114,7 +117,7 @@ func (s *state) floor(ctx context.Context, st queue.StreamState, name string) er
 	a := s.account(name)
 	r := a.Readers[st.Name]
 	if r == nil {
-		if r, err = s.register(ctx, a, b, st, c); err != nil {
+		if r, err = s.register(ctx, a, b, st, c); err != nil || r == nil {
 			return err
 		}
 	}
@@ -124,31 +127,43 @@ func (s *state) floor(ctx context.Context, st queue.StreamState, name string) er
 	case c.AckFloor < r.Floor: // made anew
 		upTo, low, _ := b.upTo(c.AckFloor)
 		r.Again += r.Settled.minus(low).Items
-		r.Floor, r.Settled, r.Exact = c.AckFloor, low, upTo == low
+		r.Floor, r.Settled, r.Exact = c.AckFloor, low, upTo == low && c.AckFloor <= b.Counted
 	case c.AckFloor > r.Floor || !r.Exact:
 		_, low, exact := b.upTo(c.AckFloor)
 		if r.Settled.Items > low.Items { // what was exact before is more than the index knows
 			low = r.Settled
 		}
-		r.Floor, r.Settled, r.Exact = c.AckFloor, low, exact
+		r.Floor, r.Settled, r.Exact = c.AckFloor, low, exact && c.AckFloor <= b.Counted
 	}
-	r.pending, r.pendingExact = s.pending(b, r, c)
+	r.pending, r.pendingExact = s.pending(b, r, c, st.LastSeq)
 	return nil
 }
 
 // register begins with a durable that was not seen before: it is answerable for
 // what the stream held then, which the janitor keeps until this is done. Of a
 // stream that was there before the ledger, what is settled already is not its
-// concern.
+// concern. nil: what is before that is not counted yet, and is gone on with at the
+// next look.
 func (s *state) register(ctx context.Context, a *account, b *book, st queue.StreamState, c queue.ConsumerState) (*reader, error) {
-	base := st.FirstSeq - 1
-	if s.books[st.Name].born() && !young(st) {
-		base = max(base, c.AckFloor)
+	base, known := a.Begins[st.Name]
+	if !known {
+		base = st.FirstSeq - 1
+		if s.books[st.Name].born() && !young(st) {
+			base = max(base, c.AckFloor)
+		}
+		if a.Begins == nil {
+			a.Begins = map[string]uint64{}
+		}
+		a.Begins[st.Name] = base
 	}
-	before, err := s.upToByTenant(ctx, b, base)
-	if err != nil {
+	if b.Counted < min(base, st.LastSeq) {
+		return nil, nil
+	}
+	before, err := s.upToByTenant(ctx, b, st, base)
+	if before == nil || err != nil {
 		return nil, err
 	}
+	delete(a.Begins, st.Name)
 	if a.Dropped { // it is back: what it was given up for stays given up
 		s.settleDropped(a)
 	}
@@ -164,40 +179,62 @@ func young(st queue.StreamState) bool {
 	return st.FirstSeq == 1 && time.Since(st.FirstTime).Abs() < fleet.Skew
 }
 
-// upToByTenant is exact: it reads what is above when the book does not know.
-func (s *state) upToByTenant(ctx context.Context, b *book, seq uint64) (byTenant, error) {
-	sum := maps.Clone(b.Tenants)
+// beginning is the total up to a sequence, by tenant, as far as it is known: what
+// lies above is read and taken out of what was counted when that began.
+type beginning struct {
+	reader   queue.Browser
+	sum      byTenant
+	at, upTo uint64 // what is up to at is taken out, and upTo is the last
+}
+
+func beginKey(stream string, base uint64) string { return fmt.Sprint(stream, " ", base) }
+
+// upToByTenant is exact: it reads what is above when the book does not know. That
+// takes as many looks as it takes: a stream may hold millions. nil: not yet.
+func (s *state) upToByTenant(ctx context.Context, b *book, st queue.StreamState, seq uint64) (byTenant, error) {
 	if seq >= b.Counted {
-		return sum, nil
+		return maps.Clone(b.Tenants), nil
 	}
-	reader, err := s.q.Browse(ctx, b.Stream, queue.BrowseOptions{From: seq + 1, HeadersOnly: true})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = reader.Close() }() // nothing depends on it
-	for at := seq; at < b.Counted; {
-		e, err := within(ctx, reader, entryPatience)
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			break // what was counted last is gone
-		}
+	key := beginKey(b.Stream, seq)
+	x := s.begins[key]
+	if x == nil {
+		reader, err := s.q.Browse(ctx, b.Stream, queue.BrowseOptions{From: seq + 1, HeadersOnly: true})
 		if err != nil {
 			return nil, err
 		}
-		if at = e.Sequence; at <= b.Counted {
+		x = &beginning{reader: reader, sum: maps.Clone(b.Tenants), at: seq, upTo: b.Counted}
+		s.begins[key] = x
+	}
+	for until := share(ctx, 4); x.at < x.upTo && st.FirstSeq <= x.upTo; {
+		if !time.Now().Before(until) {
+			return nil, nil
+		}
+		e, err := within(ctx, x.reader, entryPatience)
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil { // what was counted last is gone, or a server lags
+			return nil, nil
+		}
+		if err != nil {
+			delete(s.begins, key)
+			return nil, errors.Join(err, x.reader.Close())
+		}
+		if x.at = e.Sequence; x.at <= x.upTo {
 			amount, _ := amount(e.Message.Header)
-			tenant := b.Tenants.known(e.Message.Header[record.HeaderTenant])
-			sum[tenant] = sum[tenant].minus(amount)
+			tenant := x.sum.known(e.Message.Header[record.HeaderTenant])
+			x.sum[tenant] = x.sum[tenant].minus(amount)
 		}
 	}
-	return sum, nil
+	delete(s.begins, key)
+	_ = x.reader.Close() // nothing depends on it
+	return x.sum, nil
 }
 
 // pending is what is not settled of what the book has: all that was not delivered,
 // and of what was delivered above the floor as many messages as are not settled.
 // The first of these is known; others among settled ones count as much as the mean.
-func (s *state) pending(b *book, r *reader, c queue.ConsumerState) (Sum, bool) {
+// last is the stream's, which may not be counted yet.
+func (s *state) pending(b *book, r *reader, c queue.ConsumerState, last uint64) (Sum, bool) {
 	unsettled := uint64(max(c.AckPending, 0))
-	delivered := max(less(b.Counted, c.Pending), min(c.AckFloor+unsettled, b.Counted))
+	delivered := max(min(less(max(last, b.Counted), c.Pending), b.Counted), min(c.AckFloor+unsettled, b.Counted))
 	upTo, _, exact := b.upTo(delivered)
 	rest := b.Total.minus(upTo)
 	above := less(delivered, c.AckFloor)

@@ -91,7 +91,9 @@ func (l *looks) at(n uint64) (snapshot, bool) {
 // listen takes note of who has told something new, and resolves who has died. It
 // returns the look of which everything that was settled has been told, or is
 // explained.
-func (l *looks) listen(processes []fleet.Sighting, most map[row]uint64) (told uint64) {
+//
+// lags: not all is counted yet, so that most is not known, and nobody is resolved.
+func (l *looks) listen(processes []fleet.Sighting, most map[row]uint64, lags bool) (told uint64) {
 	there := map[string]bool{}
 	told = less(l.N, margin)
 	l.before, l.fresh = map[row]uint64{}, nil
@@ -110,7 +112,7 @@ func (l *looks) listen(processes []fleet.Sighting, most map[row]uint64) (told ui
 		case p.State == fleet.Alive:
 			told = min(told, less(s.N, margin))
 		case len(p.Tallies) == 0 && len(p.Destinations) == 0: // exports nothing
-		case l.N-s.N < margin:
+		case l.N-s.N < margin || lags:
 			told = min(told, less(s.N, margin))
 		default:
 			l.resolve(s, p, most)

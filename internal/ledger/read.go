@@ -66,10 +66,11 @@ func (s *state) readLetters(ctx context.Context) error {
 // before the ledger began.
 func (s *state) before(i deadletter.Info) bool {
 	a := s.accounts[i.Destination]
-	if a == nil || a.v.Readers[i.Stream] == nil {
+	if a == nil {
 		return true
 	}
-	return i.OriginSequence <= a.v.Readers[i.Stream].Base
+	base, known := a.v.base(i.Stream)
+	return !known || i.OriginSequence <= base
 }
 
 // scan reads what the dead-letter stream holds.

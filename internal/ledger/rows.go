@@ -38,7 +38,7 @@ func (s *state) judge(processes []fleet.Sighting) []Row {
 	}
 	l := &s.looks.v
 	l.begin(settled)
-	old, known := l.at(l.listen(processes, most))
+	old, known := l.at(l.listen(processes, most, s.lags))
 	if !known {
 		old.Settled = nil
 	}
@@ -83,7 +83,7 @@ func (s *state) row(a *account, r row, old, now, most uint64, tallies map[cell]f
 		rest := less(accepted+again+d.Twice, counted+d.Missing+d.Forgiven)
 		counted, given, old = counted+rest, given+rest, now
 	}
-	missing := l.judge(r, old, now, most, counted, now == accepted+again)
+	missing := l.judge(r, old, now, most, counted, !s.lags && now == accepted+again)
 	purged := of(letters.Purged, r).Items
 	redriven := of(letters.Redriven, r).Items
 	v := Row{Signal: r.signal, Destination: r.destination, Accepted: accepted, Pending: pending.Items, PendingEstimated: !exact,

@@ -33,8 +33,11 @@ type state struct {
 	beyond  []string                 // streams of the signals that are not the plan's
 	asked   time.Time                // when beyond was found
 
+	begins map[string]*beginning // of durables, which are being read
+
 	// Of one look:
 	streams  map[string]queue.StreamState
+	lags     bool // not all that is stored is counted yet
 	alarms   []string
 	notes    []string
 	done     []queue.Value // notes that were taken over
@@ -43,7 +46,7 @@ type state struct {
 }
 
 func loadState(ctx context.Context, q Queue, plan topology.Plan) (s *state, err error) {
-	s = &state{q: q, plan: plan, books: map[string]*kept[book]{}, accounts: map[string]*kept[account]{}, readers: map[string]queue.Browser{}}
+	s = &state{q: q, plan: plan, books: map[string]*kept[book]{}, accounts: map[string]*kept[account]{}, readers: map[string]queue.Browser{}, begins: map[string]*beginning{}}
 	values, err := q.List(ctx, keyAccount)
 	if err != nil {
 		return nil, fmt.Errorf("list the accounts: %w", err)
@@ -86,6 +89,9 @@ func loadState(ctx context.Context, q Queue, plan topology.Plan) (s *state, err 
 func (s *state) close() {
 	for _, r := range s.readers {
 		_ = r.Close() // nothing depends on it
+	}
+	for _, b := range s.begins {
+		_ = b.reader.Close() // nothing depends on it
 	}
 }
 
@@ -196,8 +202,16 @@ func (s *state) held() hold {
 	for stream, b := range s.books {
 		hs := heldStream{Counted: b.v.Counted}
 		for name, a := range s.accounts {
-			if a.v.Readers[stream] != nil {
-				hs.Readers = append(hs.Readers, name)
+			base, known := a.v.base(stream)
+			if !known {
+				continue
+			}
+			hs.Readers = append(hs.Readers, name)
+			if _, begins := a.v.Begins[stream]; begins { // what was not read of it is still needed
+				if x := s.begins[beginKey(stream, base)]; x != nil {
+					base = x.at
+				}
+				hs.Counted = min(hs.Counted, base)
 			}
 		}
 		slices.Sort(hs.Readers)
