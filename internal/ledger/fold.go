@@ -41,12 +41,28 @@ func (s *state) fold(processes []fleet.Sighting) {
 		if seen := s.looks.v.Processes[p.ID]; p.State == fleet.IsGone && (seen == nil || !seen.Resolved && len(p.Tallies) > 0) {
 			continue
 		}
+		if s.folding() > 0 && s.folding()+len(p.Tallies) > maxFolding {
+			break
+		}
 		for _, a := range s.accounts {
 			a.v.fold(p)
 		}
 		s.gate.v.fold(p)
 		s.leave = append(s.leave, p)
 	}
+}
+
+// maxFolding bounds the tallies of those who are in the totals and not out of the
+// fleet yet, for an account has to fit in a value: more go at the next looks.
+const maxFolding = 500
+
+func (s *state) folding() (n int) {
+	for _, a := range s.accounts {
+		for _, tallies := range a.v.Folded {
+			n += len(tallies)
+		}
+	}
+	return n
 }
 
 // gateways is what gateways told that left the fleet.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/penstock-otel/penstock/pkg/codec"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
 
@@ -44,11 +45,32 @@ func load[T any](ctx context.Context, s queue.Store, key string, empty T) (*kept
 	case err != nil:
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
-	k.revision, k.saved = v.Revision, v.Data
-	if err := json.Unmarshal(v.Data, &k.v); err != nil {
+	data := v.Data
+	if !bytes.HasPrefix(data, []byte("{")) {
+		if data, err = codec.Decode(nil, codec.Zstd, v.Data, maxPlain); err != nil {
+			return nil, fmt.Errorf("read %s: %w", key, err)
+		}
+	}
+	k.revision, k.saved = v.Revision, data
+	if err := json.Unmarshal(data, &k.v); err != nil {
 		return nil, fmt.Errorf("read %s: %w; a newer version may have written it", key, err)
 	}
 	return k, nil
+}
+
+// A value that is larger than maxReadable is stored as zstd, for many tenants make
+// more than the store takes; the others are JSON that people can read.
+const (
+	maxReadable = queue.MaxValueBytes / 2
+	maxPlain    = 64 << 20
+)
+
+func squeeze(data []byte) ([]byte, error) {
+	e, err := codec.NewEncoder(codec.Zstd, 0)
+	if err != nil {
+		return nil, err
+	}
+	return e.Append(nil, data)
 }
 
 // born tells that the value was never saved.
@@ -64,9 +86,15 @@ func (k *kept[T]) save(ctx context.Context, s queue.Store) error {
 	if k.revision > 0 && bytes.Equal(data, k.saved) {
 		return nil
 	}
-	revision, err := s.Save(ctx, k.key, data, k.revision)
+	stored := data
+	if len(data) > maxReadable {
+		if stored, err = squeeze(data); err != nil {
+			return fmt.Errorf("write %s: %w", k.key, err)
+		}
+	}
+	revision, err := s.Save(ctx, k.key, stored, k.revision)
 	if err != nil {
-		return fmt.Errorf("write %s of %d bytes: %w", k.key, len(data), err)
+		return fmt.Errorf("write %s of %d bytes: %w", k.key, len(stored), err)
 	}
 	k.revision, k.saved = revision, data
 	return nil

@@ -27,8 +27,8 @@ func newLetters() letters {
 	return letters{Written: map[cell]Sum{}, Before: map[cell]Sum{}, Held: map[cell]Sum{}, Purged: map[cell]Sum{}, Redriven: map[cell]Sum{}}
 }
 
-// maxCells of letters that are told apart.
-const maxCells = 2000
+// maxCells of letters that are told apart. All have to fit in a value, five times.
+const maxCells = 1000
 
 // cell of a letter; that of the others when there are too many.
 func (l *letters) cell(i deadletter.Info) cell {

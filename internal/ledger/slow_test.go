@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/penstock-otel/penstock/internal/fleet"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/pkg/queue"
@@ -89,4 +90,60 @@ func (w *world) pendingOf(destination string) uint64 {
 	c, err := w.q.ConsumerState(w.Context(), "PENSTOCK_TRACES_0", topology.Durable(destination))
 	w.ok(err)
 	return c.Pending
+}
+
+// Many tenants, and many processes that ended at once, make no value that the
+// store does not take.
+func TestManyTenantsFit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.looks(1)
+		n := 0
+		for range 20 {
+			x := w.worker("all")
+			for i := range 120 {
+				w.publish(otlp.Traces, fmt.Sprintf("tenant-of-a-long-name-%08x", i*0x9e3779b1), 10)
+				n += 10
+			}
+			for w.pendingOf("all") > 0 {
+				x.drain("PENSTOCK_TRACES_0")
+			}
+			x.gone(true)
+		}
+		w.looks(8)
+		w.row(Row{Signal: "traces", Destination: "all", Accepted: uint64(n), Exported: uint64(n)})
+		time.Sleep(keepStopped) // all are folded
+		w.looks(10)
+		w.row(Row{Signal: "traces", Destination: "all", Accepted: uint64(n), Exported: uint64(n)})
+		w.fine(true)
+		w.looks(20)
+		if all, err := fleet.Seen(t.Context(), w.q, time.Now()); err != nil || len(all) != 0 {
+			t.Errorf("%d are seen, %v", len(all), err)
+		}
+
+		for i := range 2200 {
+			w.publish(otlp.Logs, fmt.Sprintf("tenant-of-a-long-name-%08x", i*0x9e3779b1), 10)
+			if i%200 == 199 {
+				x := w.worker("all")
+				for w.dead(x) {
+				}
+				x.gone(true)
+			}
+		}
+		w.looks(10)
+		w.row(Row{Signal: "logs", Destination: "all", Accepted: 22000, DeadLettered: 22000})
+		w.keepers[0].drop() // what was stored is read
+		w.looks(2)
+		w.row(Row{Signal: "logs", Destination: "all", Accepted: 22000, DeadLettered: 22000})
+		w.fine(true)
+	})
+}
+
+// dead buries what a worker can get of logs, and tells whether there was any.
+func (w *world) dead(x *worker) (any bool) {
+	for _, d := range x.take(logs, 1000) {
+		x.settle(d, 0, 10, false)
+		any = true
+	}
+	return any
 }
