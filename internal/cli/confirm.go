@@ -45,6 +45,15 @@ func clip(s string, n int) string {
 	return s
 }
 
+// squeeze cuts the middle out of a name: those of a family differ at their ends.
+func squeeze(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return clip(s, n)
+	}
+	return string(r[:n/2]) + "…" + string(r[len(r)-(n-n/2-1):])
+}
+
 // age is how long ago a time was.
 func age(t time.Time) string {
 	if t.IsZero() {

@@ -152,7 +152,7 @@ func lettersTable(w io.Writer, letters []deadletter.Info) error {
 func summaryTable(w io.Writer, s deadletter.Summary) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	row := func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) } //nolint:errcheck // Flush tells
-	row("%d dead letters, %d items, %s", s.Letters, s.Items, size(float64(s.Bytes)))
+	row("%s, %s, %s", many(s.Letters, "dead letter"), many(s.Items, "item"), size(float64(s.Bytes)))
 	if len(s.Groups) > 0 {
 		row("\nDESTINATION\tREASON\tSIGNAL\tTENANT\tLETTERS\tITEMS\tNEWEST")
 	}
@@ -201,7 +201,7 @@ func dlqPurge() *cobra.Command {
 		}
 		if !*dry && p.Letters > 0 {
 			if !*yes {
-				ok, err := confirm(cmd, fmt.Sprintf("remove %d dead letters with %d items for good?", p.Letters, p.Items))
+				ok, err := confirm(cmd, fmt.Sprintf("remove %s with %s for good?", many(p.Letters, "dead letter"), many(p.Items, "item")))
 				if err != nil || !ok {
 					return err
 				}
@@ -217,7 +217,7 @@ func dlqPurge() *cobra.Command {
 			if p.DryRun {
 				verb = "would remove"
 			}
-			_, err := fmt.Fprintf(w, "%s %d dead letters with %d items, %s\n", verb, p.Letters, p.Items, size(float64(p.Bytes)))
+			_, err := fmt.Fprintf(w, "%s %s with %s, %s\n", verb, many(p.Letters, "dead letter"), many(p.Items, "item"), size(float64(p.Bytes)))
 			return err
 		})
 	})

@@ -62,6 +62,8 @@ func (f *follower) follow(ctx context.Context, id string) error {
 // watch shows until the job has ended.
 func (f *follower) watch(ctx context.Context, id string) (j api.JobView, err error) {
 	var answered, lineAt, updated time.Time
+	var phase job.Phase
+	var why string
 	answered = time.Now()
 	for t := time.NewTicker(f.every); ; {
 		var now api.JobView
@@ -82,8 +84,8 @@ func (f *follower) watch(ctx context.Context, id string) (j api.JobView, err err
 				}
 			case f.live.terminal:
 				f.live.show(text)
-			case time.Since(lineAt) >= plainEvery:
-				lineAt = time.Now()
+			case time.Since(lineAt) >= plainEvery, j.Phase != phase, stuck(j) != why:
+				lineAt, phase, why = time.Now(), j.Phase, stuck(j)
 				fmt.Fprintln(f.live, text) //nolint:errcheck // progress
 			}
 			if j.Phase.Ended() {
@@ -113,6 +115,8 @@ func jobLine(j api.JobView, width int) string {
 	seen := p.Seen()
 	text := fmt.Sprintf(" %3.0f %%  %s of %s items", 100*j.Ratio, count(float64(seen.Items)), total(p))
 	switch {
+	case stuck(j) != "":
+		text += "  " + stuck(j)
 	case j.Why != "":
 		text += "  " + j.Why
 	case j.Phase != job.PhaseRunning:
@@ -171,7 +175,7 @@ func jobResult(w io.Writer, j api.JobView) error {
 	}
 	line := func(name string, a job.Amount) {
 		if a != (job.Amount{}) {
-			text += fmt.Sprintf("\n  %-12s %d items of %d messages, %s", name, a.Items, a.Messages, size(float64(a.Bytes)))
+			text += fmt.Sprintf("\n  %-12s %s of %s, %s", name, many(a.Items, "item"), many(a.Messages, "message"), size(float64(a.Bytes)))
 		}
 	}
 	line("done", p.Done)

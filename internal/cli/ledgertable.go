@@ -21,7 +21,7 @@ func ledgerTable(t *table, l ledger.Ledger, tenants bool) {
 	t.flush()
 	t.row("SIGNAL\tTO\tACCEPTED\tPENDING\tSENT\tREJECTED\tDEAD\tPURGED\tLOST")
 	for _, r := range l.Signals {
-		t.row("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", r.Signal, clip(r.Destination, 10), n(r.Accepted), n(r.Pending), n(r.Exported+r.Redriven), n(r.Rejected), n(r.DeadLettered), n(r.Purged), n(r.Missing))
+		t.row("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", r.Signal, squeeze(r.Destination, 10), n(r.Accepted), n(r.Pending), n(r.Exported+r.Redriven), n(r.Rejected), n(r.DeadLettered), n(r.Purged), n(r.Missing))
 	}
 	t.flush()
 	for _, r := range l.Refused {
@@ -42,7 +42,7 @@ func ledgerTable(t *table, l ledger.Ledger, tenants bool) {
 	}
 	t.head("TENANT\tSIGNAL\tTO\tACCEPTED\tSENT\tREJECTED\tDEAD\tPURGED\tOPEN")
 	for _, r := range l.Tenants {
-		t.row("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", clip(r.Tenant, 9), r.Signal, clip(r.Destination, 9), n(r.Accepted), n(r.Exported+r.Redriven), n(r.Rejected), n(r.DeadLettered), n(r.Purged), n(r.Open))
+		t.row("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", clip(r.Tenant, 9), r.Signal, squeeze(r.Destination, 9), n(r.Accepted), n(r.Exported+r.Redriven), n(r.Rejected), n(r.DeadLettered), n(r.Purged), n(r.Open))
 	}
 	if l.TenantsLeftOut > 0 {
 		t.row("and %d more", l.TenantsLeftOut)

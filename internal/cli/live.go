@@ -134,6 +134,14 @@ func count(n float64) string {
 	return fmt.Sprintf("%.0f", n)
 }
 
+// many is so many things, one of them in the singular.
+func many[N int | int64 | uint64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // size writes bytes as people read them.
 func size(n float64) string {
 	for _, u := range []string{"B", "KiB", "MiB", "GiB"} {

@@ -191,6 +191,14 @@ func jobsTable(w io.Writer, all api.Jobs) error {
 		}
 		row("%s\t%s\t%s\t%.0f %%\t%s\t%s\t%s", clip(j.ID, 26), j.Kind, j.Phase, 100*j.Ratio, rate, left, seconds(time.Since(j.CreatedAt).Seconds()))
 	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, j := range all.Jobs {
+		if why := stuck(j); why != "" {
+			row("  %s", folded(j.ID+": "+why, 76, 6, "\n    "))
+		}
+	}
 	if all.Error != "" {
 		row("some cannot be read: %s", all.Error)
 	}

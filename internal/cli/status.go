@@ -18,7 +18,8 @@ func status() *cobra.Command {
 	cmd := &cobra.Command{Use: "status", Short: "show the whole picture: streams, destinations, processes, disks, ledger, jobs", Args: cobra.NoArgs,
 		Long: "Asks the admin port of any process; each answers for the whole queue. Exit code 0: the process is ready; 3: it is\n" +
 			"not; 1: no answer. With --check it prints what is wrong, and the code is 3 also when the sums of the ledger do not\n" +
-			"add up, or a required consumer is missing, or any running process is not ready.",
+			"add up, or a required consumer is missing, or any running process is not ready. Lines that begin with \"note:\" name\n" +
+			"destinations that take nothing and jobs that do not move; data waits for them, and the code stays what it is.",
 		Example: "  penstock status\n  penstock status --check\n  penstock status --watch --tenants"}
 	check := cmd.Flags().Bool("check", false, "print what is wrong alone, and exit with 3 when something is")
 	watch := cmd.Flags().Bool("watch", false, "show it again every 2 s, until Ctrl-C")
@@ -46,7 +47,7 @@ func status() *cobra.Command {
 		case err != nil:
 			return err
 		case *check && !s.OK:
-			return &rolecmd.DegradedError{Err: fmt.Errorf("%d problems", len(s.Problems))}
+			return &rolecmd.DegradedError{Err: errors.New(many(len(s.Problems), "problem"))}
 		case !s.Ready:
 			return &rolecmd.DegradedError{Err: errors.New("not ready")}
 		}
@@ -59,6 +60,9 @@ func checkText(w io.Writer, s api.Status) error {
 	text := "ok: the sums add up, every required consumer is there, every running process is ready"
 	if !s.OK {
 		text = strings.Join(s.Problems, "\n")
+	}
+	for _, note := range notices(s) {
+		text += "\nnote: " + note
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err

@@ -121,7 +121,7 @@ func destinationsTable(t *table, all []api.Destination) {
 // destinationLine says how a destination is, in a line or two.
 func destinationLine(d api.Destination) string {
 	if len(d.Workers) == 0 {
-		return fmt.Sprintf("%s: no running worker has it; what it has not taken is kept", d.Name)
+		return folded(d.Name+": no running worker has it; "+orphaned(d.Name), 76, 4, "\n    ")
 	}
 	parts := []string{d.Name + ": " + d.Protocol, "breaker " + or(d.Breaker, "none")}
 	if d.Breaker == "open" && d.BreakerUntil != nil {
@@ -135,8 +135,8 @@ func destinationLine(d api.Destination) string {
 		parts = append(parts, fmt.Sprintf("%d workers", len(d.Workers)))
 	}
 	text := wrap(parts, 78, "\n    ")
-	if e := d.LastError; e != nil && (d.LastSuccess == nil || e.At.After(*d.LastSuccess)) {
-		text += "\n    " + clip(fmt.Sprintf("failed %s ago: %s %s", age(e.At), e.Code, e.Text), 76)
+	if e := ails(d); e != nil {
+		text += "\n    " + folded(ailment(d.Name, e), 76, 8, "\n    ")
 	}
 	return text
 }
@@ -226,18 +226,18 @@ func retentionTable(t *table, data json.RawMessage) error {
 	if !v.Leader {
 		return nil
 	}
-	t.head("KEPT FOR REPLAY\tEXPORTED UP TO\tWAITS FOR\tKEPT\t")
+	t.head("KEPT FOR REPLAY\tEXPORTED UP TO\tWAITS FOR\tKEPT")
 	for _, s := range v.Streams {
-		note := ""
+		row := fmt.Sprintf("%s\t%d\t%s\t%s", strings.TrimPrefix(s.Name, "PENSTOCK_"), s.Floor, clip(strings.TrimPrefix(s.HeldBy, "export-"), 20), wait(s.Kept))
 		switch {
 		case len(s.Missing) > 0:
-			note = "not purged: consumers missing"
+			row += "\tnot purged: consumers missing"
 		case s.Blocked:
-			note = "nearly full, not exported"
+			row += "\tnearly full, not exported"
 		case s.Shortened:
-			note = "short of space"
+			row += "\tshort of space"
 		}
-		t.row("%s\t%d\t%s\t%s\t%s", strings.TrimPrefix(s.Name, "PENSTOCK_"), s.Floor, clip(strings.TrimPrefix(s.HeldBy, "export-"), 20), wait(s.Kept), note)
+		t.row("%s", row)
 	}
 	return nil
 }
@@ -266,7 +266,10 @@ func wait(s float64) string {
 
 // drain is the time until a destination has all.
 func drain(l queuewatch.Lag) string {
-	if l.Drain == nil {
+	switch {
+	case l.Drain == nil && l.OutItems == nil:
+		return "–"
+	case l.Drain == nil:
 		return "not less"
 	}
 	return seconds(*l.Drain)
