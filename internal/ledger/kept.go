@@ -2,12 +2,13 @@ package ledger
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
-	"github.com/penstock-otel/penstock/pkg/codec"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
 
@@ -46,8 +47,8 @@ func load[T any](ctx context.Context, s queue.Store, key string, empty T) (*kept
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
 	data := v.Data
-	if !bytes.HasPrefix(data, []byte("{")) {
-		if data, err = codec.Decode(nil, codec.Zstd, v.Data, maxPlain); err != nil {
+	if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) { // RFC 1952
+		if data, err = unsqueeze(v.Data); err != nil {
 			return nil, fmt.Errorf("read %s: %w", key, err)
 		}
 	}
@@ -58,7 +59,7 @@ func load[T any](ctx context.Context, s queue.Store, key string, empty T) (*kept
 	return k, nil
 }
 
-// A value that is larger than maxReadable is stored as zstd, for many tenants make
+// A value that is larger than maxReadable is stored as gzip, for many tenants make
 // more than the store takes; the others are JSON that people can read.
 const (
 	maxReadable = queue.MaxValueBytes / 2
@@ -66,11 +67,23 @@ const (
 )
 
 func squeeze(data []byte) ([]byte, error) {
-	e, err := codec.NewEncoder(codec.Zstd, 0)
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(data); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+func unsqueeze(data []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}
-	return e.Append(nil, data)
+	return io.ReadAll(io.LimitReader(r, maxPlain))
 }
 
 // born tells that the value was never saved.
