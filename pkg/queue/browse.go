@@ -27,7 +27,8 @@ type BrowseOptions struct {
 	// MaxBytes bounds the bodies read in advance of Next, and is larger than the
 	// largest message. 0: 16 MiB.
 	MaxBytes int
-	// MaxMessages bounds their number. 0: 64, and 1024 with HeadersOnly.
+	// MaxMessages bounds their number. 0: 64, and 32 with HeadersOnly, for which
+	// a server may hold the bodies too.
 	MaxMessages int
 }
 

@@ -19,7 +19,9 @@ import (
 
 const (
 	defaultBrowseMessages = 64
-	defaultBrowseHeaders  = 1024
+	// The server reads messages with their bodies, and holds these until the
+	// headers have left it: with 1024 of 300 KB each it held 100 MB more.
+	defaultBrowseHeaders = 32
 	// headersPledge is what a reader of headers may have under way.
 	headersPledge = 2 << 20
 	// browseIdle is after how long the server removes the consumer of a browser
