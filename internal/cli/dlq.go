@@ -36,7 +36,7 @@ func addLetterFlags(cmd *cobra.Command) *letterFlags {
 	fs := cmd.Flags()
 	fs.StringVar(&l.f.Destination, "destination", "", "that did not take them")
 	fs.StringVar(&l.f.Reason, "reason", "", "damaged, rejected, too_large or expired")
-	fs.StringVar(&l.f.Code, "code", "", "the destination's code, such as InvalidArgument or 400")
+	fs.StringVar(&l.f.Code, "code", "", "the destination's code, such as INVALID_ARGUMENT or HTTP 400")
 	fs.StringVar(&l.f.Tenant, "tenant", "", "of the message")
 	fs.StringVar(&l.f.Signal, "signal", "", "traces, metrics or logs")
 	fs.StringVar(&l.f.Stream, "stream", "", "where the message lay")

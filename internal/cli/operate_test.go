@@ -220,6 +220,7 @@ func TestAnOperatorsDay(t *testing.T) {
 	b.rejects.Store(false)
 	f(0, `(?s)is done.*items of`, ``, "dlq", "redrive", "--destination", "backend", "--job", "redriven")
 	f(0, `no dead letters`, ``, "dlq", "ls")
+	f(0, `nothing to redrive`, ``, "dlq", "redrive", "--destination", "misspelt")
 	b.rejects.Store(true)
 	send("traces", "10")
 	until(t, "dead letters", func() bool {

@@ -9,6 +9,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/api"
 	"github.com/penstock-otel/penstock/internal/cli/rolecmd"
 	"github.com/penstock-otel/penstock/internal/config"
+	"github.com/penstock-otel/penstock/internal/deadletter"
 	"github.com/penstock-otel/penstock/internal/replay"
 )
 
@@ -35,6 +36,18 @@ func dlqRedrive() *cobra.Command {
 		if *rate != "" && !r.Unlimited {
 			if r.Rate, err = config.ParseByteSize(*rate); err != nil {
 				return &rolecmd.UsageError{Err: fmt.Errorf("--rate: %w", err)}
+			}
+		}
+		// A job for nothing would wait for a worker all the same, perhaps for
+		// ever. Letters that are named are looked for by the job.
+		if *id == "" && len(f.Sequences) == 0 {
+			var s deadletter.Summary
+			if err := getJSON(cmd.Context(), addr, "/api/v1/dlq/summary?"+letterQuery(f).Encode(), &s); err != nil {
+				return err
+			}
+			if s.Letters == 0 && format == "table" {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), "no dead letters that the flags pick: nothing to redrive")
+				return err
 			}
 		}
 		var j api.JobView

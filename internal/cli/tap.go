@@ -20,7 +20,7 @@ import (
 )
 
 func tapCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "tap [traces|metrics|logs]...", Short: "watch telemetry pass through the queue", Args: cobra.ArbitraryArgs,
+	cmd := &cobra.Command{Use: "tap [traces|metrics|logs]...", Short: "watch telemetry pass through the queue", Args: cobra.ArbitraryArgs, ValidArgs: []string{"traces", "metrics", "logs"},
 		Long: "Shows spans, points and log records as they are stored, decoded and filtered, until Ctrl-C. No consumer is disturbed.\n" +
 			"A tap that is too slow leaves some out and says how many.",
 		Example: "  penstock tap traces --service checkout\n  penstock tap logs --where k8s.namespace.name=shop --since -10m --limit 100\n  penstock tap metrics -o json"}
