@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -68,6 +69,10 @@ func (s *Server) Operator(next http.Handler) http.Handler {
 	})
 }
 
+// proxied are headers that a proxy on this machine, which makes every request one of
+// this machine, adds to what it forwards.
+var proxied = []string{"Forwarded", "Via", "X-Real-Ip", "X-Original-Forwarded-For", "X-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip"}
+
 // foreign says why a request may be from elsewhere; "" when it is from this machine.
 func foreign(r *http.Request) string {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
@@ -78,8 +83,8 @@ func foreign(r *http.Request) string {
 	if !ip.IsLoopback() && ip != local(r) {
 		return fmt.Sprintf("the request is from %s", ip)
 	}
-	for _, h := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
-		if r.Header.Get(h) != "" {
+	for h := range r.Header {
+		if slices.Contains(proxied, h) || strings.HasPrefix(h, "X-Forwarded-") || strings.HasPrefix(h, "X-Envoy-") {
 			return "a proxy has forwarded it (" + h + ")"
 		}
 	}

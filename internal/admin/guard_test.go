@@ -47,6 +47,9 @@ func TestForeignPagesMayNotAct(t *testing.T) {
 		f(x.method, x.path, 403, "Origin", "https://evil.example")
 		f(x.method, x.path, 403, "X-Forwarded-For", "192.0.2.1")
 		f(x.method, x.path, 403, "Forwarded", "for=192.0.2.1")
+		f(x.method, x.path, 403, "Via", "1.1 proxy")
+		f(x.method, x.path, 403, "X-Forwarded-Proto", "http")
+		f(x.method, x.path, 403, "X-Envoy-Attempt-Count", "1")
 	}
 	f("GET", "/api/v1/plain", 200, "Sec-Fetch-Site", "cross-site") // what it answers no foreign page can read
 }

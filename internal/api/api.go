@@ -54,7 +54,7 @@ type API struct {
 func New(port *admin.Server, log *slog.Logger) *API {
 	a := &API{port: port, log: log, taps: make(chan struct{}, maxTaps)}
 	a.ended, a.end = context.WithCancel(context.Background())
-	a.register(adapter{port: port})
+	a.register(newAdapter(port))
 	return a
 }
 

@@ -5,14 +5,18 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/admin"
 	"github.com/penstock-otel/penstock/internal/deadletter"
 	"github.com/penstock-otel/penstock/internal/fleet"
+	"github.com/penstock-otel/penstock/internal/job"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/replay"
+	"github.com/penstock-otel/penstock/internal/topology"
+	"github.com/penstock-otel/penstock/pkg/queue"
 )
 
 // TestWithoutItsQueue is a process that starts, and one that stops.
@@ -224,4 +228,52 @@ func TestAllIsWell(t *testing.T) {
 	if s := get[Status](r, "/status"); !s.OK || len(s.Problems) != 0 || !s.Ready || len(s.Queue.Streams) != 4 || !s.Ledger.OK {
 		t.Errorf("the status is %+v", s)
 	}
+}
+
+// lingering is a queue that takes its time.
+type lingering struct {
+	queue.Queue
+	asked  chan struct{}
+	resume chan struct{}
+}
+
+func (q *lingering) Browse(ctx context.Context, stream string, o queue.BrowseOptions) (queue.Browser, error) {
+	q.asked <- struct{}{}
+	<-q.resume
+	return q.Queue.Browse(ctx, stream, o)
+}
+
+// TestAnswersToAnybodyAreBounded, and those to operators are not among them.
+func TestAnswersToAnybodyAreBounded(t *testing.T) {
+	r := start(t, admin.Config{})
+	letter := &queue.Message{ID: "x", Header: map[string]string{}}
+	if _, err := r.q.Publish(t.Context(), topology.DeadLetters, letter); err != nil {
+		t.Fatal(err)
+	}
+	q := &lingering{r.q, make(chan struct{}), make(chan struct{})}
+	r.Attach(&Backend{Queue: q, Plan: r.plan, Fleet: fleet.NewEye(r.q), Watch: r.watch, Jobs: job.NewStore(r.q), Recorder: r.recorder})
+	var asking sync.WaitGroup
+	for range maxReaders {
+		asking.Go(func() { r.ask(http.MethodGet, "/dlq/summary", nil) })
+		<-q.asked
+	}
+	if why := r.refused(http.MethodGet, "/dlq", nil, http.StatusServiceUnavailable); !strings.Contains(why, "4 such answers at a time") {
+		t.Errorf("says %s", why)
+	}
+	if status, body := r.ask(http.MethodGet, "/queue", nil); status != http.StatusOK {
+		t.Errorf("what reads no stream: %d %s", status, body)
+	}
+	if status, body := r.ask(http.MethodPost, "/dlq/purge", PurgeRequest{}); status != http.StatusUnprocessableEntity {
+		t.Errorf("an operator: %d %s", status, body)
+	}
+	close(q.resume)
+	asking.Wait()
+	go func() {
+		for range q.asked {
+		}
+	}()
+	if status, body := r.ask(http.MethodGet, "/dlq", nil); status != http.StatusOK {
+		t.Errorf("with a free place: %d %s", status, body)
+	}
+	close(q.asked)
 }

@@ -53,16 +53,52 @@ func patient(op huma.Operation, d time.Duration) huma.Operation {
 
 // adapter puts operations on the port; without one it only notes them in the
 // document.
-type adapter struct{ port *admin.Server }
+type adapter struct {
+	port    *admin.Server
+	places  chan struct{} // of answers to whoever reaches the port
+	readers chan struct{} // of those that read a stream
+}
+
+// How many answers are made at a time for whoever reaches the port: each asks the
+// queue, which has other things to do. An operator's actions are not among them.
+const (
+	maxAnswers = 32
+	maxReaders = 4
+)
+
+func newAdapter(port *admin.Server) adapter {
+	return adapter{port: port, places: make(chan struct{}, maxAnswers), readers: make(chan struct{}, maxReaders)}
+}
+
+// bounded answers 503 when all places are taken.
+func bounded(places chan struct{}, next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+			next(w, r)
+		default:
+			w.Header().Set("Retry-After", "1")
+			admin.WriteProblem(w, http.StatusServiceUnavailable, "this process makes %d such answers at a time, and all are being made: ask again in a moment, or another process", cap(places))
+		}
+	}
+}
 
 // Handle implements huma.Adapter.
 func (t adapter) Handle(op *huma.Operation, handle func(huma.Context)) {
 	if t.port == nil {
 		return
 	}
-	h := within(op.Metadata[patience].(time.Duration), func(w http.ResponseWriter, r *http.Request) { handle(humago.NewContext(op, r, w)) })
-	if op.Metadata[operator] == true {
-		h = t.port.Operator(h)
+	answer := func(w http.ResponseWriter, r *http.Request) { handle(humago.NewContext(op, r, w)) }
+	takes := op.Metadata[patience].(time.Duration)
+	var h http.Handler
+	switch {
+	case op.Metadata[operator] == true:
+		h = t.port.Operator(within(takes, answer))
+	case takes > shortPatience:
+		h = within(takes, bounded(t.readers, answer))
+	default:
+		h = within(takes, bounded(t.places, answer))
 	}
 	t.port.Handle(op.Method+" "+op.Path, h)
 }

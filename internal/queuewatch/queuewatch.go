@@ -75,14 +75,15 @@ type Watch struct {
 	plan topology.Plan
 	m    metrics
 
-	look   sync.Mutex       // one look at a time; guards what follows
+	turn   chan struct{}    // cap 1; one look at a time, whose it is guards what follows
 	oldest map[place]oldest // of the last look
 	in     map[string]*pace // by stream
 	out    map[place]*pace
 	items  Counter
 
-	mu   sync.Mutex
-	view View // mu; replaced as a whole
+	mu    sync.Mutex
+	view  View      // mu; replaced as a whole
+	tried time.Time // mu; when the last look ended, however
 }
 
 // place is one durable.
@@ -112,7 +113,7 @@ func New(q queue.Provisioner, plan topology.Plan, reg prometheus.Registerer) *Wa
 		reg.MustRegister(v)
 		return v
 	}
-	w := &Watch{q: q, plan: plan, oldest: map[place]oldest{}, in: map[string]*pace{}, out: map[place]*pace{}, m: metrics{
+	w := &Watch{q: q, plan: plan, turn: make(chan struct{}, 1), oldest: map[place]oldest{}, in: map[string]*pace{}, out: map[place]*pace{}, m: metrics{
 		messages:     gauge("penstock_queue_messages", "Messages that a stream holds, delivered or not.", "stream"),
 		bytes:        gauge("penstock_queue_size_bytes", "Bytes that a stream holds.", "stream"),
 		limit:        gauge("penstock_queue_capacity_bytes", "Bytes at which a stream refuses.", "stream"),
@@ -153,26 +154,60 @@ func (w *Watch) View() View {
 	return w.view
 }
 
-// Fresh is a view no older than age: the last one, or a look taken now. For
-// people; they ask seldom.
+// Fresh is a view no older than age: the last one, or a look taken now. Whoever
+// asks while one is taken shares it, also when it fails, so that it does not matter
+// how many ask. When ctx ends before that it is the last view.
 func (w *Watch) Fresh(ctx context.Context, age time.Duration) View {
-	if v := w.View(); time.Since(v.At) < age {
+	if v, ok := w.within(age); ok || !w.take(ctx) {
 		return v
 	}
-	return w.Look(ctx)
+	defer w.give()
+	if v, ok := w.within(age); ok {
+		return v
+	}
+	return w.look(ctx)
 }
+
+// within is the last view, and whether it, or a try to have one, is no older than age.
+func (w *Watch) within(age time.Duration) (View, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.view, time.Since(w.view.At) < age || time.Since(w.tried) < age
+}
+
+// take waits for the turn; false when ctx ends first.
+func (w *Watch) take(ctx context.Context) bool {
+	select {
+	case w.turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (w *Watch) give() { <-w.turn }
 
 // Look refreshes the view and the gauges now, all or nothing, and returns the
 // view. After a failure they stay as they were, and View.Error and the age of
 // the last success tell.
 func (w *Watch) Look(ctx context.Context) View {
-	w.look.Lock()
-	defer w.look.Unlock()
+	if !w.take(ctx) {
+		return w.View()
+	}
+	defer w.give()
+	return w.look(ctx)
+}
+
+// look is that of whoever has the turn.
+func (w *Watch) look(ctx context.Context) View {
 	within, cancel := context.WithTimeout(ctx, Every)
 	defer cancel()
 	v, err := w.see(within)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if err == nil || ctx.Err() == nil {
+		w.tried = time.Now()
+	}
 	switch {
 	case err == nil:
 		w.view = v

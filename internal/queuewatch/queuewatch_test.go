@@ -394,6 +394,48 @@ func TestFreshLooksWhenTheViewIsOld(t *testing.T) {
 	})
 }
 
+// hanging is a queue that does not answer.
+type hanging struct {
+	queue.Queue
+	calls atomic.Int64
+}
+
+func (q *hanging) StreamState(ctx context.Context, _ string) (queue.StreamState, error) {
+	q.calls.Add(1)
+	<-ctx.Done()
+	return queue.StreamState{}, ctx.Err()
+}
+
+// However many ask while the queue does not answer, each waits for one look at
+// most, and the pace of the watch itself goes on.
+func TestManyWhoAskShareALook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &hanging{Queue: memory.New()}
+		w := queuewatch.New(q, plan(), prometheus.NewRegistry())
+		var askers sync.WaitGroup
+		begin := time.Now()
+		for range 200 {
+			askers.Go(func() {
+				if v := w.Fresh(t.Context(), time.Second); v.Error == "" {
+					t.Error("no error is told")
+				}
+			})
+		}
+		hasty, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		askers.Go(func() {
+			w.Fresh(hasty, 0)
+			if took := time.Since(begin); took > time.Second {
+				t.Errorf("waited %s, its request ended after 1s", took)
+			}
+		})
+		askers.Wait()
+		if took, n := time.Since(begin), q.calls.Load(); took > queuewatch.Every+time.Second || n > 2 { // the hasty one may have been first
+			t.Errorf("%d looks in %s, want 1 in %s, and a short one", n, took, queuewatch.Every)
+		}
+	})
+}
+
 // counter is a ledger that knows what it is told.
 type counter struct {
 	mu    sync.Mutex

@@ -19,8 +19,8 @@ type Counter interface {
 
 // Count makes the view tell items too. nil: messages alone.
 func (w *Watch) Count(c Counter) {
-	w.look.Lock()
-	defer w.look.Unlock()
+	w.turn <- struct{}{}
+	defer w.give()
 	w.items = c
 }
 
