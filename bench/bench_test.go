@@ -56,11 +56,12 @@ func TestMeasureOfPenstock(t *testing.T) {
 	}
 }
 
-// TestBacklogOfPenstock is a whole measurement, small, of the real program.
-func TestBacklogOfPenstock(t *testing.T) {
+// measured runs a whole measurement, small, of the real program.
+func measured(t *testing.T, args ...string) (r report, said string) {
+	t.Helper()
 	var out, errs strings.Builder
 	dir := t.TempDir()
-	err := run(context.Background(), []string{"backlog", "-stored", "8", "-clients", "16", "-dir", t.TempDir(), "-results", dir, "-set", "log.level=warn"}, &out, &errs)
+	err := run(context.Background(), append(args, "-dir", t.TempDir(), "-results", dir, "-set", "log.level=warn"), &out, &errs)
 	http.DefaultClient.CloseIdleConnections()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, errs.String())
@@ -73,16 +74,36 @@ func TestBacklogOfPenstock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r report
 	if err := json.Unmarshal(b, &r); err != nil {
 		t.Fatal(err)
 	}
+	return r, out.String()
+}
+
+func TestBacklogOfPenstock(t *testing.T) {
+	r, said := measured(t, "backlog", "-stored", "8", "-clients", "16")
 	got := r.Backlog
 	if got == nil || got.Stored < 8<<20 || got.FirstExport <= 0 || got.Drain < got.FirstExport || got.WorkerRSS <= 0 || got.Proof.Distinct != got.Items || got.Proof.Duplicates != 0 {
 		t.Errorf("result %+v", got)
 	}
-	if !strings.Contains(out.String(), "first export after") {
-		t.Errorf("said %q", out.String())
+	if !strings.Contains(said, "first export after") {
+		t.Errorf("said %q", said)
+	}
+}
+
+func TestReplayBesideLiveTraffic(t *testing.T) {
+	r, said := measured(t, "replay", "-rate", "1000", "-pairs", "1", "-window", "2s", "-fill", "3s", "-durability", "process")
+	got := r.Replay
+	if got == nil || len(got.Windows) != 1 || got.Replayed == 0 || got.Ratio <= 0 {
+		t.Fatalf("result %+v", got)
+	}
+	for _, g := range []generated{got.Windows[0].Alone, got.Windows[0].Beside} {
+		if g.WindowItems < 1500 || g.WindowItems > 3000 || g.P99 < g.P50 || g.P50 <= 0 {
+			t.Errorf("window %+v, want about 2000 items", g)
+		}
+	}
+	if !strings.Contains(said, "p99 beside a replay") {
+		t.Errorf("said %q", said)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,9 +35,12 @@ type generated struct {
 	Max         float64  `json:"latency_max_ms"`
 }
 
-// generator is a set of closed-loop clients: each sends its next request when
-// the last was answered.
+// generator is a set of clients. Without a pace each sends its next request when
+// the last was answered (closed loop). With one each has a schedule, and latency
+// counts from when a request was due, so that one that waits for a slow answer
+// before it is not left out (no coordinated omission).
 type generator struct {
+	pace     time.Duration // between the requests of one client; 0: closed loop
 	sig      otlp.Signal
 	items    int
 	seed     uint64
@@ -60,12 +64,16 @@ func runGenerate(ctx context.Context, args []string, in io.Reader, out io.Writer
 	f.Uint64Var(&g.seed, "seed", 1, "seed of the telemetry")
 	connections := f.Int("connections", 4, "connections")
 	clients := f.Int("clients", 32, "requests in flight")
+	rate := f.Float64("rate", 0, "items a second; 0: as fast as answered")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	var err error
 	if g.sig, err = otlp.ParseSignal(*signal); err != nil {
 		return err
+	}
+	if *rate > 0 {
+		g.pace = time.Duration(float64(time.Second) * float64(*clients) * float64(g.items) / *rate)
 	}
 	var conns []*grpc.ClientConn
 	for range *connections {
@@ -108,11 +116,20 @@ func (g *generator) client(ctx context.Context, source uint32, conn *grpc.Client
 	method := grpcwire.Method(g.sig)
 	free := make(chan []byte, 1)
 	free <- nil
+	due := time.Now().Add(time.Duration(rand.Int64N(int64(g.pace) + 1))) // not all at once
 	for ctx.Err() == nil {
 		buf := <-free
 		buf = gen.Append(buf[:0], g.sig, g.items, time.Now())
 		req := grpcwire.NewFrameRelease(buf, func() { free <- buf })
 		start := time.Now()
+		if g.pace > 0 {
+			if wait(ctx, time.Until(due)) != nil {
+				req.Free()
+				return
+			}
+			start = due
+			due = due.Add(g.pace)
+		}
 		err := g.send(method, conn, req)
 		took := time.Since(start)
 		if err != nil {

@@ -13,6 +13,7 @@
 //
 //	go run ./bench -scenarios traces,metrics,logs -duration 20s
 //	go run ./bench backlog -stored 2048     a worker that starts before a full queue
+//	go run ./bench replay -rate 60000       live latency with and without a replay beside it
 package main
 
 import (
@@ -89,6 +90,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 			return runGenerate(ctx, args[1:], os.Stdin, out)
 		case "backlog":
 			return runBacklog(ctx, args[1:], out, errs)
+		case "replay":
+			return runReplay(ctx, args[1:], out, errs)
 		}
 	}
 	o, err := parse(args, errs)

@@ -24,6 +24,7 @@ type report struct {
 	Machine    machine   `json:"machine"`
 	Results    []Result  `json:"results,omitempty"`
 	Backlog    *Backlog  `json:"backlog,omitempty"`
+	Replay     *Replay   `json:"replay,omitempty"`
 }
 
 type machine struct {
