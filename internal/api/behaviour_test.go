@@ -199,6 +199,10 @@ func TestTheFleetIsAsked(t *testing.T) {
 				{Name: "backend", Protocol: "grpc", Endpoints: []string{"b:4317"}, Breaker: "closed", Pool: &fleet.Pool{Open: 2, Ready: 1}, LastSuccess: &now},
 				{Name: "backend", Breaker: "open", BreakerUntil: &now, Pool: &fleet.Pool{Open: 1}, LastError: &fleet.Error{At: now, Code: "Unavailable", Text: "down"}}}}
 	}
+	// One whose workers are away: the job waits for them.
+	if j := call[JobView](r, "POST", "/replay", ReplayRequest{Spec: replay.Spec{Destination: "backend"}}, 201); !strings.Contains(j.Why, "no running worker has the destination backend") {
+		t.Errorf("says %q", j.Why)
+	}
 	k := fleet.Start(t.Context(), r.q, worker, discard)
 	defer k.Stop(context.Background()) //nolint:errcheck // a test's own
 	if why := r.refused("DELETE", "/destinations/backend", nil, 409); !strings.Contains(why, "worker-a-1") {
@@ -213,8 +217,10 @@ func TestTheFleetIsAsked(t *testing.T) {
 	if !strings.Contains(text, "worker-a-1 is not ready: queue: away") || !strings.Contains(text, "no ledger yet") || len(s.Disks) != 1 || s.Disks[0].Free != 5 || s.OK {
 		t.Errorf("status is %+v", s)
 	}
-	if j := call[JobView](r, "POST", "/replay", ReplayRequest{Spec: replay.Spec{Destination: "nowhere"}}, 201); !strings.Contains(j.Why, "no running worker has the destination nowhere") {
-		t.Errorf("says %q", j.Why)
+	for path, body := range map[string]any{"/replay": ReplayRequest{Spec: replay.Spec{Destination: "nowhere"}}, "/dlq/redrive": RedriveRequest{Redrive: replay.Redrive{Destination: "nowhere"}}} {
+		if why := r.refused("POST", path, body, 404); !strings.Contains(why, "there is no destination nowhere") || !strings.Contains(why, "there are: backend") {
+			t.Errorf("%s says %s", path, why)
+		}
 	}
 	if p := call[replay.Plan](r, "POST", "/replay/plan", replay.Spec{Destination: "nowhere"}, 200); !strings.Contains(strings.Join(p.Notes, " "), "no running worker") {
 		t.Errorf("says %q", p.Notes)

@@ -3,7 +3,10 @@ package api
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/job"
 	"github.com/penstock-otel/penstock/internal/replay"
+	"github.com/penstock-otel/penstock/internal/topology"
 )
 
 // ReplayRequest starts a replay.
@@ -59,6 +63,9 @@ func (a *API) registerReplay() {
 		if err := s.Validate(); err != nil {
 			return nil, huma.Error422UnprocessableEntity(err.Error())
 		}
+		if err := b.nowhere(ctx, s.Destination); err != nil {
+			return nil, err
+		}
 		b.defaultRate(&s.Rate, s.Unlimited)
 		j, err := replay.Start(ctx, b.Jobs, b.Queue, b.Plan, s, replay.StartOptions{ID: in.Body.ID, By: admin.Peer(ctx)})
 		return a.started(ctx, b, "start replay", s.Destination, j, err)
@@ -73,6 +80,9 @@ func (a *API) registerReplay() {
 		r := in.Body.Redrive
 		if err := r.Validate(); err != nil {
 			return nil, huma.Error422UnprocessableEntity(err.Error())
+		}
+		if err := b.nowhere(ctx, r.Destination); err != nil {
+			return nil, err
 		}
 		b.defaultRate(&r.Rate, r.Unlimited)
 		j, err := replay.StartRedrive(ctx, b.Jobs, b.Queue, r, replay.StartOptions{ID: in.Body.ID, By: admin.Peer(ctx)})
@@ -98,6 +108,28 @@ func (b *Backend) defaultRate(rate *config.ByteSize, unlimited bool) {
 	if *rate == 0 && !unlimited {
 		*rate = b.ReplayRate
 	}
+}
+
+// nowhere refuses a destination that nobody has ever heard of: neither a running
+// process nor the queue, where one whose workers are away has its place. Its job
+// would wait, and hold what it wants, for ever.
+func (b *Backend) nowhere(ctx context.Context, destination string) error {
+	if destination == "" || slices.ContainsFunc(b.Plan.Destinations, func(d topology.Destination) bool { return d.Name == destination }) {
+		return nil
+	}
+	known, err := b.liveDestinations(ctx)
+	if err != nil {
+		return problem(err)
+	}
+	view := b.Watch.Fresh(ctx, fresh)
+	for _, l := range view.Lags {
+		known[l.Destination] = append(known[l.Destination], "")
+	}
+	if len(known[destination]) > 0 || view.Error != "" {
+		return nil
+	}
+	return huma.Error404NotFound(fmt.Sprintf("there is no destination %s, neither at a running process nor in the queue; there are: %s",
+		destination, strings.Join(slices.Sorted(maps.Keys(known)), ", ")))
 }
 
 // unknown says that no live process exports to a destination; "" when one does,
