@@ -67,11 +67,15 @@ func (l *lane) burial(h *held, letters []letterOf, publish func(ctx context.Cont
 	h.release()
 	ctx, cancel := context.WithTimeout(l.w.work, deadLetterTimeout)
 	defer cancel()
-	for i := range letters {
+	if h.past.letters != len(letters) {
+		h.past.buried, h.past.letters = 0, len(letters)
+	}
+	for i := h.past.buried; i < len(letters); i++ {
 		if err := publish(ctx, i); err != nil {
 			l.notBuried(h, letters[i].Letter, err)
 			return
 		}
+		h.past.buried++
 	}
 	dead := 0
 	for _, letter := range letters {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
 	"github.com/penstock-otel/penstock/internal/worker/exporter"
+	"github.com/penstock-otel/penstock/internal/worker/ship/shiptest"
 	"github.com/penstock-otel/penstock/pkg/codec"
 	"github.com/penstock-otel/penstock/pkg/queue"
 	"github.com/penstock-otel/penstock/pkg/queue/memory"
@@ -323,5 +325,34 @@ func TestStopGivesBackWhatWaitsForABurial(t *testing.T) {
 			t.Errorf("%+v, want all five unsettled", c)
 		}
 		time.Sleep(time.Minute)
+	})
+}
+
+// A message with more letters than are confirmed in one turn goes on where it was:
+// each is written once, however slow the dead-letter stream is.
+func TestManyLettersTakeSeveralTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &tapped{Queue: memory.New(), publish: func(stream string, _ *queue.Message) error {
+			if stream == topology.DeadLetters {
+				time.Sleep(2 * time.Second)
+			}
+			return nil
+		}}
+		var bad []int
+		for i := 3; i < 300; i += 8 {
+			bad = append(bad, i)
+		}
+		b := &shiptest.Backend{Judge: rejecting(bad...)}
+		r := newRig(t, q, []worker.Destination{to("backend", only("logs"))}, exporter.Exporter(b))
+		r.items(0, 300)
+		r.start()
+		time.Sleep(10 * time.Minute)
+		r.stop()
+		if dead := r.balance(b, 300, 1); !slices.Equal(dead, bad) {
+			t.Errorf("%v are dead, want %v", dead, bad)
+		}
+		if n := r.metric("penstock_exporter_redeliveries_total"); n < 1 {
+			t.Error("all was buried in one turn")
+		}
 	})
 }

@@ -25,6 +25,10 @@ type past struct {
 	// doubt: a turn ended and nobody knows whether the destination took the
 	// items.
 	doubt bool
+	// buried is how many of its letters are confirmed, and letters how many it has.
+	// They are the same at each turn, for they are written when everything is
+	// decided.
+	buried, letters int
 	// done: everything of it was taken, or is in a confirmed letter, and its ack
 	// is not known to have arrived. It is counted, and only the ack is repeated.
 	done bool
