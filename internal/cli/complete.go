@@ -1,11 +1,15 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/penstock-otel/penstock/internal/deadletter"
+)
 
 // choices are the values of flags that take one of a few, for shells.
 var choices = map[string][]string{
 	"output": {"table", "json", "yaml"}, "signal": {"traces", "metrics", "logs"},
-	"reason": {"rejected", "too_large", "expired", "damaged"}, "protocol": {"grpc", "http", "file"},
+	"reason": deadletter.Reasons(), "protocol": {"grpc", "http", "file"},
 	"compression": {"none", "gzip", "zstd", "snappy"}, "log-format": {"json", "text"}, "log-level": {"debug", "info", "warn", "error"},
 }
 
@@ -24,7 +28,9 @@ func complete(cmd *cobra.Command) {
 		case cmd.Name() == "send" && name == "protocol":
 			values = []string{"grpc", "http"}
 		}
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // the flag is there, and new
+		if err := cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+			panic("BUG: " + err.Error()) // the flag is there, and new
+		}
 	}
 	for _, c := range cmd.Commands() {
 		complete(c)
