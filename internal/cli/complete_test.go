@@ -26,7 +26,7 @@ func TestShellsAreToldWhatMayStandWhere(t *testing.T) {
 	f("line json :4", "tap", "-o", "")
 	f("traces metrics logs :4", "tap", "")
 	f("grpc http :4", "send", "--protocol", "")
-	f("rejected too_large expired damaged :4", "dlq", "redrive", "--reason", "")
+	f("damaged rejected too_large expired :4", "dlq", "redrive", "--reason", "")
 	f(":4", "replay", "status", "")
 	f(":0", "status", "--config", "")
 	f(":0", "config", "validate", "")
