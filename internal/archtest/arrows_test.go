@@ -49,8 +49,10 @@ func list(t *testing.T) []pkg {
 // floors are the storeys of internal/: a package imports only below itself.
 var floors = []string{
 	"internal/config", "internal/app", "internal/otlp", "internal/sample", // know nobody
-	"internal/grpcwire", "internal/admin",
+	"internal/identity",
+	"internal/grpcwire", "internal/admin", "internal/tenant",
 	"internal/record", "internal/topology",
+	"internal/audit",
 	"internal/deadletter", "internal/job", "internal/fleet", "internal/ledger", "internal/tap", "internal/queuewatch", "internal/janitor", "internal/pressure",
 	"internal/gateway", "internal/worker", "internal/send", "internal/broker",
 	"internal/replay",
