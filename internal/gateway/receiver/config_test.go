@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -64,13 +65,62 @@ func TestListenersSayWhatIsWrong(t *testing.T) {
 	}
 	h(func(c *HTTPConfig) { c.ReadTimeout = 0 }, "read_timeout is 0s", "more than 0s")
 	h(func(c *HTTPConfig) { c.IdleTimeout = -1 }, "idle_timeout is", "more than 0s")
-	h(func(c *HTTPConfig) { c.CORSOrigins = []string{"https://*.example.com", "example.com"} }, `cors_origins has "example.com"`, "scheme://host")
-	h(func(c *HTTPConfig) { c.CORSOrigins = []string{"https://*.*.com"} }, `"https://*.*.com"`, "at most one *")
-	c := DefaultHTTP()
-	c.CORSOrigins = []string{"*", "https://*.example.com", "http://localhost:3000"}
-	if err := c.Validate(); err != nil {
-		t.Error(err)
+	h(func(c *HTTPConfig) { c.HeaderTimeout = 0 }, "header_timeout is 0s", "more than 0s")
+	h(func(c *HTTPConfig) { c.MaxHeaderBytes = 1 << 10 }, "max_header_bytes is 1KiB", "4KiB to 1MiB")
+	h(func(c *HTTPConfig) { c.MaxConcurrentStreams = 0 }, "max_concurrent_streams is 0", "1 to 10000")
+	h(func(c *HTTPConfig) { c.MaxConnectionAge = -1 }, "max_connection_age is", "0s or more")
+	h(func(c *HTTPConfig) { c.PathPrefix = "otlp" }, `path_prefix is "otlp"`, "begins with /")
+	for _, p := range []string{"/", "/otlp/", "//otlp", "/a/../b", "/."} {
+		h(func(c *HTTPConfig) { c.PathPrefix = p }, "path_prefix", "without empty segments")
 	}
+	h(func(c *HTTPConfig) { c.PathPrefix = "/a b" }, "path_prefix", "letters, digits")
+	g(func(c *GRPCConfig) { c.MaxConnectionIdle = -1 }, "max_connection_idle is", "0s or more")
+	g(func(c *GRPCConfig) { c.MaxConnectionAgeGrace = 0 }, "max_connection_age_grace is 0s", "more than 0s")
+	k := func(change func(*GRPCKeepalive), parts ...string) {
+		t.Helper()
+		c := DefaultGRPC().Keepalive
+		change(&c)
+		says(t, c.Validate(), parts...)
+	}
+	k(func(c *GRPCKeepalive) { c.Time = 0 }, "time is 0s", "at least 1s")
+	k(func(c *GRPCKeepalive) { c.Timeout = 0 }, "timeout is 0s", "at least 1s")
+	k(func(c *GRPCKeepalive) { c.MinTime = -1 }, "min_time is", "0s or more")
+}
+
+func TestCORSSaysWhatIsWrong(t *testing.T) {
+	f := func(change func(*CORSConfig), parts ...string) {
+		t.Helper()
+		c := defaultCORS()
+		change(&c)
+		err := config.Validate(c)
+		if len(parts) > 0 {
+			says(t, err, parts...)
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+	origin := func(o string, parts ...string) {
+		t.Helper()
+		f(func(c *CORSConfig) { c.Origins = []string{"https://fine.example", o} }, parts...)
+	}
+	for _, o := range []string{"*", "https://*.example.com", "http://localhost:3000", "http://localhost:*", "https://a-b.example:8443",
+		"http://[::1]:8080", "http://127.0.0.1:*", "capacitor://localhost", "chrome-extension://abcdefgh", "https://xn--bcher-kva.example"} {
+		origin(o)
+	}
+	for o, part := range map[string]string{
+		"example.com": "scheme://host", "": "scheme://host", "null": "scheme://host", "https://": "a host's name",
+		"https://*.*.com": "at most one *", "https://shop*.example.com": "at most one *", "https://*": "at most one *", "https://*.com:*": "at most one *",
+		"https://example.com/": "no path", "https://example.com/app": "no path", "https://user@example.com": "a host's name", "https://bücher.example": "xn--",
+		"https://example.com:443": "leave the port out", "http://example.com:80": "leave the port out", "https://example.com:x": "port of digits",
+		"https://a..b": "a host's name", "https://*.": "a host's name", "*://example.com": "scheme://host", "https://*.[::1]": "a host's name",
+	} {
+		origin(o, "origins[1]", fmt.Sprintf("%q", o), part)
+	}
+	f(func(c *CORSConfig) { c.Headers = []string{"X-Api-Key", "*"} })
+	f(func(c *CORSConfig) { c.Headers = []string{"X Api"} }, "headers[0]", "X Api", "name of a header")
+	f(func(c *CORSConfig) { c.ExposedHeaders = []string{"X-A", "*"} }, "exposed_headers[1]", `"*"`)
+	f(func(c *CORSConfig) { c.MaxAge = -1 }, "max_age", "0s to 1d")
+	f(func(c *CORSConfig) { c.MaxAge = config.Duration(25 * time.Hour) }, "max_age", "0s to 1d")
 }
 
 func TestListenIsHostAndPort(t *testing.T) {

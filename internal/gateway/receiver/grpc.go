@@ -30,8 +30,6 @@ const (
 // Bounds on connections, for peers that are slow or gone.
 const (
 	handshakeTimeout = 20 * time.Second
-	pingAfter        = time.Minute // of silence
-	pingTimeout      = 20 * time.Second
 	maxHeaderBytes   = 64 << 10
 	// gatePatience is how long connections wait for half-received messages of
 	// others before these are ended.
@@ -80,9 +78,10 @@ func newGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Confi
 		grpc.StaticConnWindowSize(connWindow),
 		grpc.ReadBufferSize(64 << 10),
 		grpc.WriteBufferSize(4 << 10),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout,
-			MaxConnectionAge: time.Duration(c.MaxConnectionAge), MaxConnectionAgeGrace: time.Minute}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Duration(c.Keepalive.MinTime), PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Duration(c.Keepalive.Time), Timeout: time.Duration(c.Keepalive.Timeout),
+			MaxConnectionIdle: time.Duration(c.MaxConnectionIdle), MaxConnectionAge: time.Duration(c.MaxConnectionAge),
+			MaxConnectionAgeGrace: time.Duration(c.MaxConnectionAgeGrace)}),
 		experimental.BufferPool(g.pool),
 	}
 	if tlsConfig != nil {

@@ -26,6 +26,7 @@ type HTTP struct {
 	server *http.Server
 	listen net.Listener
 	pool   *grpcwire.MeteredPool
+	prefix string // of paths, taken with and without it
 }
 
 // NewHTTP listens at once, so that a taken port is an error at the start.
@@ -34,20 +35,22 @@ func NewHTTP(ctx context.Context, c HTTPConfig, in *Intake, tlsConfig *tls.Confi
 	if err != nil {
 		return nil, fmt.Errorf("listen for OTLP/HTTP: %w; change gateway.http.listen", err)
 	}
-	h := &HTTP{intake: in, listen: in.capped(l, transportHTTP), pool: grpcwire.NewMeteredPool(in.maxIdle())}
+	h := &HTTP{intake: in, listen: in.capped(l, transportHTTP), pool: grpcwire.NewMeteredPool(in.maxIdle()), prefix: c.PathPrefix}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	read := time.Duration(c.ReadTimeout)
 	h.server = &http.Server{
-		Handler: withCORS(c.CORSOrigins, http.HandlerFunc(h.route)), Protocols: &protocols, TLSConfig: tlsConfig,
-		ReadTimeout: read, ReadHeaderTimeout: min(read, handshakeTimeout),
+		Handler: withCORS(c.CORS, http.HandlerFunc(h.route)), Protocols: &protocols, TLSConfig: tlsConfig,
+		ReadTimeout: read, ReadHeaderTimeout: min(read, time.Duration(c.HeaderTimeout)),
 		WriteTimeout: read + time.Duration(in.limits.CommitTimeout) + writeSlack,
-		IdleTimeout:  time.Duration(c.IdleTimeout), MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // of connections, at the client's pleasure
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 250, MaxReceiveBufferPerConnection: connWindow, MaxReceiveBufferPerStream: streamWindow},
+		IdleTimeout:  time.Duration(c.IdleTimeout), MaxHeaderBytes: int(c.MaxHeaderBytes),
+		ConnContext: withAge(time.Duration(c.MaxConnectionAge)),
+		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug), // of connections, at the client's pleasure
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: c.MaxConcurrentStreams, MaxReceiveBufferPerConnection: connWindow, MaxReceiveBufferPerStream: streamWindow},
 	}
+	h.server.SetKeepAlivesEnabled(c.KeepAlive)
 	return h, nil
 }
 
@@ -78,10 +81,16 @@ func (h *HTTP) Stop(ctx context.Context) error {
 	return closeListener(h.listen)
 }
 
-// route finds the signal of a path: /v1/traces, /v1/metrics, /v1/logs, as they
-// are, without redirects.
+// route finds the signal of a path, as it is, without redirects: /v1/traces,
+// /v1/metrics, /v1/logs, and for gRPC-Web those of the Export methods.
 func (h *HTTP) route(w http.ResponseWriter, r *http.Request) {
-	name, ok := strings.CutPrefix(r.URL.Path, "/v1/")
+	endOld(w, r)
+	path := strings.TrimPrefix(r.URL.Path, h.prefix)
+	if s, ok := webSignal(path); ok {
+		h.serveWeb(w, r, s)
+		return
+	}
+	name, ok := strings.CutPrefix(path, "/v1/")
 	s, err := otlp.ParseSignal(name)
 	if !ok || err != nil {
 		refusal := otlp.Refuse(otlp.ReasonNotFound, nil, "no OTLP endpoint at this path: use /v1/traces, /v1/metrics or /v1/logs")
@@ -89,13 +98,13 @@ func (h *HTTP) route(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, refusal)
 		return
 	}
-	h.serve(w, r, s)
+	h.serve(w, r, s, false)
 }
 
-// serve is one request of a signal.
-func (h *HTTP) serve(w http.ResponseWriter, r *http.Request, s otlp.Signal) {
+// serve is one request of a signal. web says that its path is gRPC's.
+func (h *HTTP) serve(w http.ResponseWriter, r *http.Request, s otlp.Signal, web bool) {
 	in := h.intake
-	isJSON, refusal := readable(r)
+	f, refusal := readable(r, web)
 	if refusal == nil {
 		refusal = in.admit(s)
 	}
@@ -107,7 +116,7 @@ func (h *HTTP) serve(w http.ResponseWriter, r *http.Request, s otlp.Signal) {
 	defer held.release()
 	raw := body{pool: h.pool}
 	defer raw.free() // when not given back earlier
-	payload, refusal := h.payload(r, &raw, &held, s, isJSON)
+	payload, refusal := h.payload(r, &raw, &held, s, f)
 	if refusal != nil {
 		refuse(w, r, in.refused(s, transportHTTP, 0, refusal))
 		return
@@ -118,16 +127,15 @@ func (h *HTTP) serve(w http.ResponseWriter, r *http.Request, s otlp.Signal) {
 		refuse(w, r, refusal)
 		return
 	}
-	if isJSON {
-		reply(w, typeJSON, http.StatusOK, otlp.AppendResponseJSON(nil, s, int64(result.Rejected), result.Why))
-		return
-	}
-	reply(w, typeProtobuf, http.StatusOK, otlp.AppendResponse(nil, s, int64(result.Rejected), result.Why))
+	succeed(w, r, f, s, int64(result.Rejected), result.Why)
 }
 
 // payload is the request as protobuf bytes: in raw, or a slice that the
 // collector frees. What else it took is given back, but not the claim on it.
-func (h *HTTP) payload(r *http.Request, raw *body, held *claim, s otlp.Signal, isJSON bool) ([]byte, *otlp.Refusal) {
+func (h *HTTP) payload(r *http.Request, raw *body, held *claim, s otlp.Signal, f form) ([]byte, *otlp.Refusal) {
+	if f >= formWeb {
+		return h.webPayload(r, raw, held, f)
+	}
 	limit := int(h.intake.limits.MaxRequestBytes)
 	packed := body{pool: h.pool}
 	defer packed.free()
@@ -139,7 +147,7 @@ func (h *HTTP) payload(r *http.Request, raw *body, held *claim, s otlp.Signal, i
 		payload, refusal = inflate(e, payload, raw, held, limit)
 		packed.free()
 	}
-	if refusal != nil || !isJSON {
+	if refusal != nil || f != formJSON {
 		return payload, refusal
 	}
 	defer raw.free()

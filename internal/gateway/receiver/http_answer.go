@@ -19,22 +19,36 @@ const (
 // offered are the content codings, as Accept-Encoding lists them.
 var offered = strings.Join(codec.ContentEncodings(), ", ")
 
+// form is how a request is written, and its answer too.
+type form uint8
+
+const (
+	formProtobuf form = iota
+	formJSON
+	formWeb     // gRPC-Web
+	formWebText // the same in base64
+)
+
 // readable refuses what cannot be read at all: method, content type, encoding.
-func readable(r *http.Request) (isJSON bool, _ *otlp.Refusal) {
+// web is for the paths of gRPC.
+func readable(r *http.Request, web bool) (f form, _ *otlp.Refusal) {
 	if r.Method != http.MethodPost {
-		return false, otlp.Refuse(otlp.ReasonMethodNotAllowed, nil, "method %s: OTLP requests are POST", r.Method)
+		return f, otlp.Refuse(otlp.ReasonMethodNotAllowed, nil, "method %s: OTLP requests are POST", r.Method)
+	}
+	if web {
+		return readableWeb(r)
 	}
 	switch mediaType(r) {
 	case typeProtobuf:
 	case typeJSON:
-		isJSON = true
+		f = formJSON
 	default:
-		return false, otlp.Refuse(otlp.ReasonUnsupportedMediaType, nil, "Content-Type is %q: want %s or %s", r.Header.Get("Content-Type"), typeProtobuf, typeJSON)
+		return f, otlp.Refuse(otlp.ReasonUnsupportedMediaType, nil, "Content-Type is %q: want %s or %s", r.Header.Get("Content-Type"), typeProtobuf, typeJSON)
 	}
 	if e := contentEncoding(r); !codec.Known(e) {
-		return isJSON, otlp.Refuse(otlp.ReasonUnsupportedEncoding, nil, "Content-Encoding is %q: want one of %s", e, offered)
+		return f, otlp.Refuse(otlp.ReasonUnsupportedEncoding, nil, "Content-Encoding is %q: want one of %s", e, offered)
 	}
-	return isJSON, nil
+	return f, nil
 }
 
 func mediaType(r *http.Request) string {
@@ -63,8 +77,25 @@ func contentEncoding(r *http.Request) string {
 	}
 }
 
-// refuse answers with a Status body in the request's content type.
+// succeed answers in the form of the request.
+func succeed(w http.ResponseWriter, r *http.Request, f form, s otlp.Signal, rejected int64, why string) {
+	switch f {
+	case formJSON:
+		reply(w, r, typeJSON, http.StatusOK, otlp.AppendResponseJSON(nil, s, rejected, why))
+	case formWeb, formWebText:
+		succeedWeb(w, r, f, otlp.AppendResponse(nil, s, rejected, why))
+	default:
+		reply(w, r, typeProtobuf, http.StatusOK, otlp.AppendResponse(nil, s, rejected, why))
+	}
+}
+
+// refuse answers with a Status body in the request's content type, and a call of
+// gRPC-Web with trailers.
 func refuse(w http.ResponseWriter, r *http.Request, refusal *otlp.Refusal) {
+	if f, web := webForm(mediaType(r)); web && r.Method == http.MethodPost {
+		refuseWeb(w, r, f, refusal)
+		return
+	}
 	code, after := refusal.HTTPStatus()
 	if after > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(after))
@@ -73,19 +104,35 @@ func refuse(w http.ResponseWriter, r *http.Request, refusal *otlp.Refusal) {
 	case otlp.ReasonMethodNotAllowed:
 		w.Header().Set("Allow", http.MethodPost)
 	case otlp.ReasonUnsupportedMediaType: // RFC 9110, 15.5.16
-		w.Header().Set("Accept", typeProtobuf+", "+typeJSON)
+		w.Header().Set("Accept", acceptable(r))
 	case otlp.ReasonUnsupportedEncoding:
 		w.Header().Set("Accept-Encoding", offered)
 	}
 	if mediaType(r) == typeProtobuf {
-		reply(w, typeProtobuf, code, otlp.AppendStatus(nil, refusal))
+		reply(w, r, typeProtobuf, code, otlp.AppendStatus(nil, refusal))
 		return
 	}
-	reply(w, typeJSON, code, otlp.AppendStatusJSON(nil, refusal)) // a person with curl reads it too
+	reply(w, r, typeJSON, code, otlp.AppendStatusJSON(nil, refusal)) // a person with curl reads it too
 }
 
-func reply(w http.ResponseWriter, contentType string, code int, b []byte) {
+// acceptable are the content types that the path takes.
+func acceptable(r *http.Request) string {
+	if strings.HasSuffix(r.URL.Path, "/Export") {
+		return typeWeb + ", " + typeWebText
+	}
+	return typeProtobuf + ", " + typeJSON
+}
+
+// reply writes an answer, with gzip where the client takes that and it is worth
+// it (OTLP 1.11, "OTLP/HTTP Response").
+func reply(w http.ResponseWriter, r *http.Request, contentType string, code int, b []byte) {
 	h := w.Header()
+	if len(b) >= minGzipAnswer {
+		h.Add("Vary", "Accept-Encoding")
+		if acceptsGzip(r.Header.Values("Accept-Encoding")) {
+			b = gzipped(h, b)
+		}
+	}
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(b)))
 	h.Set("X-Content-Type-Options", "nosniff")
