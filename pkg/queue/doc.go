@@ -9,11 +9,13 @@
 // # Guarantees
 //
 //   - Publish returns nil only when the message is stored at the configured
-//     durability. Any error but ErrFull, ErrTooLarge and ErrNotFound leaves the
-//     outcome unknown: the message may be stored, and whoever repeats it must
+//     durability. Any error but ErrFull, ErrTooLarge, ErrConflict and ErrNotFound
+//     leaves the outcome unknown: the message may be stored, and whoever repeats it must
 //     use the same ID on the same stream.
 //   - A second Publish of an ID within the stream's dedup window stores nothing
 //     and is a success with Receipt.Duplicate.
+//   - PublishNext stores a message at one place of the stream or not at all, so that
+//     a stream can be one chain, whoever adds to it.
 //   - A stream is a log. Nothing is removed by age, by consumption or to make
 //     room: a full stream refuses with ErrFull. Only Purge removes, and
 //     RemoveMessage where a stream was made for it.

@@ -48,6 +48,13 @@ type Publisher interface {
 	// ErrFull is answered at once. m and its bytes belong to the caller again
 	// when Publish returns, and are not changed. Safe for concurrent use.
 	Publish(ctx context.Context, stream string, m *Message) (Receipt, error)
+	// PublishNext is Publish if the last sequence that the stream ever gave is
+	// last (0: none), so that m is stored at last+1 or not at all; ErrConflict
+	// when it is another. A repetition of its own that was stored is a success
+	// with Receipt.Duplicate. After ErrUnavailable the outcome is unknown: whoever
+	// goes on either repeats it with the same ID and last, or reads what the stream
+	// has at last+1. Of several that publish at the same place one succeeds.
+	PublishNext(ctx context.Context, stream string, m *Message, last uint64) (Receipt, error)
 	// MaxMessageBytes is the largest body plus header that Publish accepts.
 	MaxMessageBytes() int
 }

@@ -13,8 +13,9 @@ const MaxValueBytes = 256 << 10
 // AnyRevision lets Save and Remove act on whatever is there.
 const AnyRevision = ^uint64(0)
 
-// ErrConflict: another has changed the value since it was read. Read it again.
-var ErrConflict = errors.New("value was changed by another")
+// ErrConflict: another has changed the value, or added to the stream, since it was
+// read. Read it again.
+var ErrConflict = errors.New("changed by another")
 
 // Value is what a Store has under a key. Data is the caller's.
 type Value struct {

@@ -96,6 +96,16 @@ func (q *Queue) streamLocked(ctx context.Context, name string) (*stream, error) 
 
 // Publish implements queue.Publisher. The message is copied.
 func (q *Queue) Publish(ctx context.Context, stream string, m *queue.Message) (queue.Receipt, error) {
+	return q.publish(ctx, stream, m, queue.AnyRevision)
+}
+
+// PublishNext implements queue.Publisher.
+func (q *Queue) PublishNext(ctx context.Context, stream string, m *queue.Message, last uint64) (queue.Receipt, error) {
+	return q.publish(ctx, stream, m, last)
+}
+
+// publish stores m if the stream's last sequence is last, or that is AnyRevision.
+func (q *Queue) publish(ctx context.Context, stream string, m *queue.Message, last uint64) (queue.Receipt, error) {
 	if m.ID == "" {
 		return queue.Receipt{}, fmt.Errorf("queue: stream %s: a message needs an ID to be published once", stream)
 	}
@@ -112,6 +122,9 @@ func (q *Queue) Publish(ctx context.Context, stream string, m *queue.Message) (q
 	now := time.Now()
 	if seq, ok := s.seen(m.ID, now); ok {
 		return queue.Receipt{Sequence: seq, Duplicate: true}, nil
+	}
+	if last != queue.AnyRevision && last != s.last() {
+		return queue.Receipt{}, fmt.Errorf("queue: stream %s, message %s: %w: the last sequence is %d, not %d", stream, m.ID, queue.ErrConflict, s.last(), last)
 	}
 	if n := size(m); s.bytes+int64(n) > s.cfg.MaxBytes {
 		return queue.Receipt{}, fmt.Errorf("queue: stream %s, message %s: %w: %d bytes do not fit %d of %d",
