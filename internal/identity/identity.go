@@ -120,9 +120,9 @@ const (
 	FailExpired     = "expired"     // or not valid yet
 	FailSignature   = "signature"   // tampered with, or signed by another
 	FailAlgorithm   = "algorithm"   // one that is not allowed, "none" among them
-	FailIssuer      = "issuer"      //
+	FailIssuer      = "issuer"      // one that is not configured
 	FailAudience    = "audience"    // meant for another
-	FailClaims      = "claims"      // a tenant or role that cannot be read
+	FailClaims      = "claims"      // one that is missing or cannot be read: exp, sub, tenant, roles
 	FailUnavailable = "unavailable" // the issuer's keys cannot be had now: try again
 )
 

@@ -17,6 +17,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/broker"
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/fleet"
+	"github.com/penstock-otel/penstock/internal/identity"
 	"github.com/penstock-otel/penstock/internal/job"
 	"github.com/penstock-otel/penstock/internal/ledger"
 	"github.com/penstock-otel/penstock/internal/queuewatch"
@@ -51,6 +52,7 @@ type base struct {
 	app   *app.App
 	log   *slog.Logger
 	reg   *prometheus.Registry
+	auth  *identity.Authenticator
 	admin *admin.Server
 	api   *api.API
 	// server is the embedded queue, nil when it is elsewhere.
@@ -80,6 +82,11 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 	b.app.DrainDelay = time.Duration(p.Settings.Stop.DrainDelay)
 	b.app.StopTimeout = time.Duration(p.Settings.Stop.Timeout)
 	return b.app.Run(ctx, func(ctx context.Context, _ *app.App) error {
+		var err error
+		if b.auth, err = identity.New(ctx, b.s.Auth, identity.Options{Registry: b.reg, Logger: b.log}); err != nil {
+			return err
+		}
+		b.app.OnStop("stop fetching the keys of issuers", 5*time.Second, func(context.Context) error { b.auth.Close(); return nil })
 		if err := b.serveAdmin(); err != nil {
 			return err
 		}

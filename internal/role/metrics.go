@@ -12,6 +12,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/gateway"
 	"github.com/penstock-otel/penstock/internal/gateway/committer"
 	"github.com/penstock-otel/penstock/internal/gateway/receiver"
+	"github.com/penstock-otel/penstock/internal/identity"
 	"github.com/penstock-otel/penstock/internal/janitor"
 	"github.com/penstock-otel/penstock/internal/job"
 	"github.com/penstock-otel/penstock/internal/ledger"
@@ -26,6 +27,7 @@ import (
 // from what the packages register.
 func MetricsReference(w io.Writer) error {
 	var d describer
+	identity.NewMetrics(&d)
 	receiver.NewMetrics(&d)
 	committer.NewMetrics(&d)
 	worker.NewMetrics(&d)
@@ -34,7 +36,7 @@ func MetricsReference(w io.Writer) error {
 	job.NewMetrics(&d)
 	ledger.NewMetrics(&d)
 	replay.NewMetrics(&d)
-	d.MustRegister(worker.NewPoolCollector(nil), newDisk(""), gateway.InFlightBytes(nil))
+	d.MustRegister(identity.NewCollector(nil), worker.NewPoolCollector(nil), newDisk(""), gateway.InFlightBytes(nil))
 	queuewatch.New(nil, topology.Plan{}, &d)
 	sort.Strings(d.rows)
 	_, err := fmt.Fprintf(w, "# Metrics\n\nServed at `/metrics` of the admin port in the Prometheus and OpenMetrics formats, beside the usual `go_*` and `process_*`.\n"+

@@ -13,6 +13,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/broker"
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/gateway"
+	"github.com/penstock-otel/penstock/internal/identity"
 	"github.com/penstock-otel/penstock/internal/janitor"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
@@ -32,6 +33,7 @@ type Settings struct {
 	Destinations []worker.Destination `yaml:"destinations" help:"Where telemetry goes; each drains at its own pace. Empty: one debug destination that prints a summary."`
 	Retention    janitor.Config       `yaml:"retention"`
 	Replay       Replay               `yaml:"replay"`
+	Auth         identity.Config      `yaml:"auth"`
 	Admin        admin.Config         `yaml:"admin"`
 	Log          app.LogConfig        `yaml:"log"`
 	Stop         Stop                 `yaml:"stop"`
@@ -47,7 +49,7 @@ type Stop struct {
 func Default() Settings {
 	return Settings{
 		Queue: broker.DefaultConfig(), Gateway: gateway.DefaultConfig(), Worker: worker.DefaultConfig(),
-		Retention: janitor.DefaultConfig(), Replay: DefaultReplay(), Admin: admin.DefaultConfig(), Log: app.DefaultLogConfig(),
+		Retention: janitor.DefaultConfig(), Replay: DefaultReplay(), Auth: identity.DefaultConfig(), Admin: admin.DefaultConfig(), Log: app.DefaultLogConfig(),
 		Stop: Stop{Timeout: config.Duration(50 * time.Second)},
 	}
 }
