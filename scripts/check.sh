@@ -15,10 +15,12 @@ fi
 step "go.mod and go.sum are tidy"
 go mod tidy -diff
 (cd integration && go mod tidy -diff)
+(cd conformance/collector && go mod tidy -diff)
 
 step "go vet"
 go vet ./...
 (cd integration && go vet ./...)
+(cd conformance/collector && CGO_ENABLED=0 go vet -trimpath ./...) # as scripts/collector.sh builds it: one cache
 
 step "staticcheck"
 mkdir -p bin
