@@ -15,7 +15,7 @@ import (
 func ledgerCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "ledger", Short: "see what became of everything that was accepted",
 		Long: "The ledger adds up for each signal and destination, and for each tenant: accepted = pending + sent + rejected +\n" +
-			"dead-lettered + purged. What is in none of them is lost."}
+			"dead-lettered + purged + unwanted, which is what the destination's routes leave out. What is in none of them is lost."}
 	cmd.AddCommand(ledgerShow(), ledgerForgive())
 	return cmd
 }

@@ -110,6 +110,20 @@ func TestTablesAt80Columns(t *testing.T) {
 	golden(t, "status-starting", func(b *bytes.Buffer) error {
 		return statusTable(b, api.Status{Status: admin.Status{Name: "up", Phase: "starting"}, Problems: []string{"this process is not ready: starting"}}, false)
 	})
+	routed := ledger.Ledger{At: time.Now().Add(-26*time.Hour - time.Second), OK: true, Unrouted: []ledger.Unrouted{{Signal: "metrics", Items: 1234}},
+		Signals: []ledger.Row{{Signal: "metrics", Destination: "a-destination", Accepted: 123456789, Pending: 98765432, Exported: 123456, Rejected: 7, DeadLettered: 12345, Purged: 99999, Unwanted: 12345678}},
+		Tenants: []ledger.Tenant{{Tenant: "a-tenant-of-some-length", Signal: "metrics", Destination: "a-destination", Accepted: 123456789, Exported: 123456, Unwanted: 12345678, Open: 5}}}
+	ledgerOf := func(l ledger.Ledger) func(*bytes.Buffer) error {
+		return func(b *bytes.Buffer) error {
+			t := newTable(b)
+			ledgerTable(t, l, true)
+			t.flush()
+			return t.err
+		}
+	}
+	golden(t, "ledger-routed", ledgerOf(routed))
+	routed.OK, routed.Signals[0].Missing = false, 3
+	golden(t, "ledger-routed-lost", ledgerOf(routed))
 	at := time.Now().Add(-26*time.Hour - time.Second)
 	golden(t, "letters", func(b *bytes.Buffer) error {
 		return lettersTable(b, []deadletter.Info{

@@ -76,6 +76,8 @@ type Gateway struct {
 	// Duplicates were published again and found stored already: they are in the
 	// queue once.
 	Duplicates map[string]uint64 `json:"duplicate_items,omitempty"`
+	// Unrouted of Accepted are of a signal that no destination takes.
+	Unrouted map[string]uint64 `json:"unrouted_items,omitempty"`
 	// Rates are accepted items a second by signal, over the last Every.
 	Rates         map[string]float64 `json:"accepted_items_per_second,omitempty"`
 	InFlightBytes int64              `json:"in_flight_bytes"`
@@ -93,6 +95,7 @@ type Destination struct {
 	Sent     map[string]uint64 `json:"sent_items,omitempty"`
 	Rejected map[string]uint64 `json:"rejected_items,omitempty"`
 	Dead     map[string]uint64 `json:"dead_lettered_items,omitempty"`
+	Unwanted map[string]uint64 `json:"unwanted_items,omitempty"`
 
 	LastError   *Error     `json:"last_error,omitempty"`
 	LastSuccess *time.Time `json:"last_success,omitempty"`
@@ -129,9 +132,9 @@ type Peer struct {
 
 // Tally is what a process has done of the durables of a destination, in items
 // since it started. Every number only rises. An item is counted when its message
-// is done and before it is acknowledged, once, in one of Exported, Rejected and
-// Dead; items of a message that is given back are in none. What is replayed or redriven is not of a
-// durable, and never in here.
+// is done and before it is acknowledged, once, in one of Exported, Rejected, Dead and
+// Unwanted; items of a message that is given back are in none. What is replayed or
+// redriven is not of a durable, and never in here.
 type Tally struct {
 	Destination string `json:"destination"`
 	Signal      string `json:"signal"`
@@ -139,6 +142,10 @@ type Tally struct {
 	Exported    uint64 `json:"exported_items"`
 	Rejected    uint64 `json:"rejected_items"` // by the destination, in partial successes
 	Dead        uint64 `json:"dead_lettered_items"`
+	Unwanted    uint64 `json:"unwanted_items,omitempty"` // by the destination's own routes; never sent
+	// Unrouted of Unwanted no other destination wants either. One destination of a
+	// signal counts them for all.
+	Unrouted uint64 `json:"unrouted_items,omitempty"`
 	// PossibleDuplicates of Exported may have been exported before: by an
 	// attempt of which nobody knows how it ended.
 	PossibleDuplicates uint64 `json:"possible_duplicate_items"`

@@ -20,6 +20,7 @@ func without(p, base Process) Process {
 		g := *p.Gateway
 		g.Accepted = lessMap(g.Accepted, base.Gateway.Accepted)
 		g.Duplicates = lessMap(g.Duplicates, base.Gateway.Duplicates)
+		g.Unrouted = lessMap(g.Unrouted, base.Gateway.Unrouted)
 		refused := make(map[string]map[string]uint64, len(g.Refused))
 		for signal, by := range g.Refused {
 			refused[signal] = lessMap(by, base.Gateway.Refused[signal])
@@ -35,6 +36,8 @@ func (t Tally) Without(was Tally) Tally {
 	t.Exported = less(t.Exported, was.Exported)
 	t.Rejected = less(t.Rejected, was.Rejected)
 	t.Dead = less(t.Dead, was.Dead)
+	t.Unwanted = less(t.Unwanted, was.Unwanted)
+	t.Unrouted = less(t.Unrouted, was.Unrouted)
 	t.PossibleDuplicates = less(t.PossibleDuplicates, was.PossibleDuplicates)
 	t.Messages = less(t.Messages, was.Messages)
 	return t
@@ -45,6 +48,8 @@ func (t Tally) Plus(o Tally) Tally {
 	t.Exported += o.Exported
 	t.Rejected += o.Rejected
 	t.Dead += o.Dead
+	t.Unwanted += o.Unwanted
+	t.Unrouted += o.Unrouted
 	t.PossibleDuplicates += o.PossibleDuplicates
 	t.Messages += o.Messages
 	return t

@@ -1,12 +1,12 @@
 // Package ledger adds up what became of everything that was accepted (I3).
 //
-//	accepted = pending + exported + rejected + dead-lettered + redriven + purged
+//	accepted = pending + exported + rejected + dead-lettered + redriven + unwanted + purged
 //
 // for each signal and destination, in items. One process keeps it, by a lease:
 //
 //	streams  ──headers──▶ books: items up to each sequence   ┐
 //	durables ──floors───▶ settled: what the queue has done   ├─▶ Ledger, metrics, hold
-//	fleet    ──tallies──▶ exported, rejected                 │
+//	fleet    ──tallies──▶ exported, rejected, unwanted       │
 //	letters  ──headers──▶ dead-lettered, redriven, purged    ┘
 //
 // # Guarantees

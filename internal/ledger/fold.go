@@ -69,6 +69,8 @@ func (s *state) folding() (n int) {
 type gateways struct {
 	Total  map[string]Refused `json:"total"` // by signal
 	Folded []string           `json:"folded,omitempty"`
+	// Unrouted is what they took of signals that no destination takes.
+	Unrouted map[string]uint64 `json:"unrouted,omitempty"`
 }
 
 func newGateways() gateways { return gateways{Total: map[string]Refused{}} }
@@ -103,11 +105,33 @@ func (g *gateways) fold(p fleet.Sighting) {
 		r.add(p.Gateway, s.String())
 		g.Total[s.String()] = r
 	}
+	for signal, n := range p.Gateway.Unrouted {
+		if g.Unrouted == nil {
+			g.Unrouted = map[string]uint64{}
+		}
+		g.Unrouted[signal] += n
+	}
 	g.Folded = append(g.Folded, p.ID)
 }
 
 func (g *gateways) removed(there map[string]bool) {
 	g.Folded = slices.DeleteFunc(g.Folded, func(id string) bool { return !there[id] })
+}
+
+// unrouted is that of all, by signal.
+func (g *gateways) unrouted(processes []fleet.Sighting) map[string]uint64 {
+	all := map[string]uint64{}
+	for signal, n := range g.Unrouted {
+		all[signal] += n
+	}
+	for _, p := range processes {
+		if p.Gateway != nil && !slices.Contains(g.Folded, p.ID) {
+			for signal, n := range p.Gateway.Unrouted {
+				all[signal] += n
+			}
+		}
+	}
+	return all
 }
 
 // sum is that of all, by signal.

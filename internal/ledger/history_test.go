@@ -68,14 +68,14 @@ func TestHistories(t *testing.T) {
 	})
 	t.Logf("%d histories: %+v", n, did)
 	if n >= 100 && (did.Published < 1000 || did.Killed == 0 || did.Stopped == 0 || did.Purged == 0 || did.Redriven == 0 || did.Letters == 0 ||
-		did.Robbed == 0 || did.Lost == 0 || did.Keepers == 0 || did.Failures == 0 || did.Twice == 0) {
+		did.Robbed == 0 || did.Lost == 0 || did.Keepers == 0 || did.Failures == 0 || did.Twice == 0 || did.Unwanted == 0) {
 		t.Errorf("the histories do not do what they are for: %+v", did)
 	}
 }
 
 // did is what histories did.
 type did struct {
-	Published, Killed, Stopped, Purged, Redriven, Letters, Robbed, Lost, Keepers, Failures, Twice int
+	Published, Killed, Stopped, Purged, Redriven, Letters, Robbed, Lost, Keepers, Failures, Twice, Unwanted int
 }
 
 func (d *did) add(o did) {
@@ -90,6 +90,7 @@ func (d *did) add(o did) {
 	d.Keepers += o.Keepers
 	d.Failures += o.Failures
 	d.Twice += o.Twice
+	d.Unwanted += o.Unwanted
 }
 
 type history struct {
@@ -215,32 +216,38 @@ func (h *history) work(x *worker) {
 	for _, d := range x.take(stream, 1+h.r.IntN(10)) {
 		items, err := strconv.Atoi(d.Message().Header["Penstock-Items"])
 		h.ok(err)
-		rejected, dead := 0, 0
-		switch h.r.IntN(8) {
+		var f fate
+		switch h.r.IntN(10) {
 		case 0:
 			h.ok(d.Retry(time.Duration(h.r.IntN(20)) * time.Second))
 			continue
 		case 1:
-			rejected = h.r.IntN(items + 1)
+			f.rejected = h.r.IntN(items + 1)
 		case 2:
-			dead = items
+			f.dead = items
 		case 3:
-			dead = h.r.IntN(items + 1)
-			rejected = h.r.IntN(items - dead + 1)
+			f.dead = h.r.IntN(items + 1)
+			f.rejected = h.r.IntN(items - f.dead + 1)
+			f.unwanted = h.r.IntN(items - f.dead - f.rejected + 1)
+		case 4:
+			f.unwanted = items
+		case 5:
+			f.unwanted = h.r.IntN(items + 1)
 		}
-		if dead > 0 {
+		if f.dead > 0 {
 			h.did.Letters++
 		}
-		h.settle(x, d, rejected, dead)
+		h.did.Unwanted += f.unwanted
+		h.settle(x, d, f)
 	}
 }
 
 // settle lets a worker die in the middle of it, now and then; not with a letter
 // that was written, for the next one might decide otherwise, and what is dead and
 // exported too is nothing to compare with.
-func (h *history) settle(x *worker, d queue.Delivery, rejected, dead int) {
-	dies := h.rough && dead == 0 && h.r.IntN(25) == 0
-	x.settle(d, rejected, dead, dies)
+func (h *history) settle(x *worker, d queue.Delivery, f fate) {
+	dies := h.rough && f.dead == 0 && h.r.IntN(25) == 0
+	x.settle(d, f, dies)
 	if dies {
 		x.gone(false)
 		h.did.Killed++
@@ -404,7 +411,7 @@ func (h *history) check() {
 		if !ok && sent > 0 {
 			h.fatal("no row of %v in %+v", r, l)
 		}
-		gone := less(sent, o.exported+o.rejected+o.dead)
+		gone := less(sent, o.exported+o.rejected+o.dead+o.unwanted)
 		lost += gone
 		dead := o.dead - o.redriven - o.purged
 		if v.Accepted != sent || v.Pending != 0 || v.DeadLettered != dead || v.Redriven != o.redriven || v.Purged != o.purged || v.Balance != 0 {
@@ -412,12 +419,12 @@ func (h *history) check() {
 		}
 		switch {
 		case !h.rough:
-			if v.Exported != o.exported || v.Rejected != o.rejected || v.Uncounted != 0 || v.CountedTwice != 0 || v.Missing != gone {
+			if v.Exported != o.exported || v.Rejected != o.rejected || v.Unwanted != o.unwanted || v.Uncounted != 0 || v.CountedTwice != 0 || v.Missing != gone {
 				h.fatal("row is\n%+v, want exactly %+v and %d missing; problems %q", v, *o, gone, l.Problems)
 			}
 		case v.Missing > 0 && !h.robbed: // else the killed and the robbed cannot be told apart
 			h.fatal("row is\n%+v, and nothing is missing; problems %q", v, l.Problems)
-		case v.Missing+v.Uncounted+v.Exported+v.Rejected+v.DeadLettered+v.Redriven+v.Purged != sent+v.CountedTwice:
+		case v.Missing+v.Uncounted+v.Exported+v.Rejected+v.DeadLettered+v.Redriven+v.Unwanted+v.Purged != sent+v.CountedTwice:
 			h.fatal("row does not add up: %+v", v)
 		}
 		h.did.Twice += int(v.CountedTwice)
@@ -425,6 +432,9 @@ func (h *history) check() {
 	h.did.Lost += int(lost)
 	if !h.rough && l.OK != (lost == 0) || l.OK && lost > 0 && h.did.Killed == 0 || lost == 0 && !l.OK && !h.robbed {
 		h.fatal("OK is %t with %d items lost: %q\n%+v", l.OK, lost, l.Problems, l.Signals)
+	}
+	if !h.rough {
+		h.unrouted(l)
 	}
 	tenants := uint64(0)
 	for _, x := range l.Tenants {
@@ -436,5 +446,24 @@ func (h *history) check() {
 	}
 	if tenants != all {
 		h.fatal("%d items are of tenants, %d of signals", tenants, all)
+	}
+}
+
+// unrouted wants the ledger to know what the first destination passed over, which
+// here is what nobody wants.
+func (h *history) unrouted(l Ledger) {
+	for _, s := range otlp.Signals {
+		var want, got uint64
+		if o := h.done[row{"all", s.String()}]; o != nil {
+			want = o.unwanted
+		}
+		for _, u := range l.Unrouted {
+			if u.Signal == s.String() {
+				got = u.Items
+			}
+		}
+		if got != want {
+			h.fatal("%d items of %s are unrouted, want %d", got, s, want)
+		}
 	}
 }

@@ -24,6 +24,9 @@ type Ledger struct {
 	Signals []Row     `json:"signals"`
 	Tenants []Tenant  `json:"tenants"`
 	Refused []Refused `json:"refused"`
+	// Unrouted is what no destination wants: it stays for the replay window and is
+	// purged then.
+	Unrouted []Unrouted `json:"unrouted,omitempty"`
 	// TenantsLeftOut had no room in Tenants; they are in Signals.
 	TenantsLeftOut int `json:"tenants_left_out,omitempty"`
 }
@@ -41,7 +44,7 @@ type Stream struct {
 // Row is what became of the items of a signal for a destination:
 //
 //	accepted + delivered_again + counted_twice =
-//	    pending + exported + rejected + dead_lettered + redriven + purged + missing + uncounted + balance
+//	    pending + exported + rejected + dead_lettered + redriven + unwanted + purged + missing + uncounted + balance
 type Row struct {
 	Signal      string `json:"signal"`
 	Destination string `json:"destination"`
@@ -54,6 +57,7 @@ type Row struct {
 	Rejected         uint64 `json:"rejected"` // by the destination, in partial successes
 	DeadLettered     uint64 `json:"dead_lettered"`
 	Redriven         uint64 `json:"redriven"` // were dead letters
+	Unwanted         uint64 `json:"unwanted"` // by the destination's own routes; never sent
 	Purged           uint64 `json:"purged"`   // by an operator
 	// Missing left the queue and nobody delivered it.
 	Missing uint64 `json:"missing"`
@@ -86,6 +90,7 @@ type Tenant struct {
 	Rejected           uint64 `json:"rejected"`
 	DeadLettered       uint64 `json:"dead_lettered"`
 	Redriven           uint64 `json:"redriven"`
+	Unwanted           uint64 `json:"unwanted"`
 	Purged             uint64 `json:"purged"`
 	PossibleDuplicates uint64 `json:"possible_duplicates"`
 	Open               uint64 `json:"open"`
@@ -99,6 +104,12 @@ type Refused struct {
 	Duplicates uint64            `json:"duplicates"`
 	Refused    uint64            `json:"refused"`
 	Reasons    map[string]uint64 `json:"reasons"`
+}
+
+// Unrouted are items of a signal that no destination wants.
+type Unrouted struct {
+	Signal string `json:"signal"`
+	Items  uint64 `json:"items"`
 }
 
 // ErrNone: no process has kept a ledger yet.

@@ -25,17 +25,17 @@ func TestEveryItemIsInOnePlace(t *testing.T) {
 		w.row(Row{Signal: "traces", Destination: "all", Accepted: 7, Pending: 7})
 		w.row(Row{Signal: "metrics", Destination: "all"})
 		ds := a.take(logs, 10)
-		a.settle(ds[0], 0, 0, false)
-		a.settle(ds[1], 4, 0, false)
-		a.settle(ds[2], 0, 10, false)
-		a.settle(ds[3], 1, 2, false) // the rest was exported
+		a.settle(ds[0], fate{}, false)
+		a.settle(ds[1], fate{rejected: 4}, false)
+		a.settle(ds[2], fate{dead: 10}, false)
+		a.settle(ds[3], fate{rejected: 1, dead: 2}, false) // the rest was exported
 		w.looks(1)
 		w.row(Row{Signal: "logs", Destination: "all", Accepted: 100, Pending: 60, Exported: 23, Rejected: 5, DeadLettered: 12})
-		a.settle(ds[9], 0, 0, false) // above the floor: 5 of the 6 are not settled
+		a.settle(ds[9], fate{}, false) // above the floor: 5 of the 6 are not settled
 		w.looks(1)
 		w.row(Row{Signal: "logs", Destination: "all", Accepted: 100, Pending: 50, PendingEstimated: true, Exported: 33, Rejected: 5, DeadLettered: 12})
 		for _, d := range ds[4:9] {
-			a.settle(d, 0, 0, false)
+			a.settle(d, fate{}, false)
 		}
 		a.gone(true) // scaled to zero
 		w.looks(6)
@@ -57,7 +57,7 @@ func TestLettersAreRedrivenAndPurged(t *testing.T) {
 		}
 		w.looks(1)
 		for _, d := range a.take(logs, 4) {
-			a.settle(d, 0, 10, false)
+			a.settle(d, fate{dead: 10}, false)
 		}
 		w.looks(2)
 		w.row(Row{Signal: "logs", Destination: "all", Accepted: 40, DeadLettered: 40})
@@ -100,7 +100,7 @@ func TestLettersThatVanish(t *testing.T) {
 		a := w.worker("all")
 		w.publish(otlp.Logs, "", 10)
 		w.looks(1)
-		a.settle(a.take(logs, 1)[0], 0, 10, false)
+		a.settle(a.take(logs, 1)[0], fate{dead: 10}, false)
 		w.looks(1)
 		w.ok(w.q.Purge(t.Context(), topology.DeadLetters, 1))
 		w.looks(8)
@@ -122,7 +122,7 @@ func TestRemovedBehindOurBack(t *testing.T) {
 		}
 		w.looks(1)
 		for _, d := range a.take(logs, 4) {
-			a.settle(d, 0, 0, false)
+			a.settle(d, fate{}, false)
 		}
 		b.drain(logs)
 		w.ok(w.q.Purge(t.Context(), logs, 7)) // destination all had 4
@@ -207,7 +207,7 @@ func TestCountedTwice(t *testing.T) {
 		a := w.worker("all")
 		w.publish(otlp.Logs, "", 10)
 		w.looks(1)
-		a.settle(a.take(logs, 1)[0], 0, 0, true) // sequence 1: dies before the ack
+		a.settle(a.take(logs, 1)[0], fate{}, true) // sequence 1: dies before the ack
 		w.looks(1)
 		w.row(Row{Signal: "logs", Destination: "all", Accepted: 10, Pending: 10, Exported: 10, Balance: -10})
 		a.gone(false)
@@ -229,7 +229,7 @@ func TestDroppedDestination(t *testing.T) {
 		}
 		w.looks(1)
 		for _, d := range a.take(logs, 4) {
-			a.settle(d, 0, 0, false)
+			a.settle(d, fate{}, false)
 		}
 		a.gone(true)
 		without := w.plan
@@ -270,7 +270,7 @@ func TestDurableThatVanishes(t *testing.T) {
 		}
 		w.looks(1)
 		for _, d := range a.take(logs, 4) {
-			a.settle(d, 0, 0, false)
+			a.settle(d, fate{}, false)
 		}
 		w.looks(1)
 		w.ok(w.q.RemoveConsumer(t.Context(), logs, "export-logs"))

@@ -19,7 +19,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		items: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "penstock_ledger_items",
-			Help: "Items since the ledger began, by what became of them: accepted, pending, exported, rejected, dead_lettered, redriven, purged, missing, uncounted, possible_duplicates. Told by the process that keeps the ledger."}, []string{"signal", "destination", "state"}),
+			Help: "Items since the ledger began, by what became of them: accepted, pending, exported, rejected, dead_lettered, redriven, unwanted, purged, missing, uncounted, possible_duplicates. Told by the process that keeps the ledger."}, []string{"signal", "destination", "state"}),
 		uncounted: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "penstock_ledger_uncounted_messages",
 			Help: "Messages that were purged before the ledger counted them."}, []string{"stream"}),
 		ok:          gauge("ok", "1 while the ledger adds up and every required durable is there."),
@@ -37,7 +37,7 @@ func (m *Metrics) show(l Ledger) {
 	m.items.Reset()
 	for _, r := range l.Signals {
 		for state, n := range map[string]uint64{"accepted": r.Accepted, "pending": r.Pending, "exported": r.Exported, "rejected": r.Rejected,
-			"dead_lettered": r.DeadLettered, "redriven": r.Redriven, "purged": r.Purged, "missing": r.Missing, "uncounted": r.Uncounted,
+			"dead_lettered": r.DeadLettered, "redriven": r.Redriven, "unwanted": r.Unwanted, "purged": r.Purged, "missing": r.Missing, "uncounted": r.Uncounted,
 			"possible_duplicates": r.PossibleDuplicates} {
 			m.items.WithLabelValues(r.Signal, r.Destination, state).Set(float64(n))
 		}

@@ -308,7 +308,7 @@ func TestStreamThatGoesBack(t *testing.T) {
 			}
 			w.looks(1)
 			for _, d := range a.take(stream, 4) {
-				a.settle(d, 0, 0, false)
+				a.settle(d, fate{}, false)
 			}
 			w.looks(3)
 			w.q.Queue = mixed{w.q.Queue, other.q.Queue}
@@ -433,7 +433,7 @@ func TestBeginsOnAUsedQueue(t *testing.T) {
 			w.publish(otlp.Traces, "", 10)
 		}
 		for i, d := range before.take("PENSTOCK_TRACES_0", 6) {
-			before.settle(d, 0, 10*(i%2), false)
+			before.settle(d, fate{dead: 10 * (i % 2)}, false)
 		}
 		before.gone(false)
 		x := w.worker("all")
@@ -459,8 +459,8 @@ func TestBeginsWithTheQueue(t *testing.T) {
 		w.publish(otlp.Traces, "", 10)
 		w.publish(otlp.Traces, "", 10)
 		d := x.take("PENSTOCK_TRACES_0", 2)
-		x.settle(d[0], 0, 10, false)
-		x.settle(d[1], 0, 0, false)
+		x.settle(d[0], fate{dead: 10}, false)
+		x.settle(d[1], fate{}, false)
 		w.looks(8)
 		w.row(Row{Signal: "traces", Destination: "all", Accepted: 20, Exported: 10, DeadLettered: 10})
 		w.fine(true)
@@ -613,7 +613,7 @@ func TestAnyCallMayFail(t *testing.T) {
 					w.publish(otlp.Logs, "", 10)
 				}
 				for i, d := range a.take(logs, 4) {
-					a.settle(d, 0, min(5*i, 10), false)
+					a.settle(d, fate{dead: min(5*i, 10)}, false)
 				}
 				w.worker("logs").drain(logs)
 				a.gone(true)

@@ -106,10 +106,10 @@ func TestOnARealQueue(t *testing.T) {
 		w.publish(otlp.Logs, "red", 10)
 	}
 	for i, d := range take(a, logs, 20) {
-		a.settle(d, i%3, 5*(i%2), false)
+		a.settle(d, fate{rejected: i % 3, dead: 5 * (i % 2)}, false)
 	}
 	for _, d := range take(b, logs, 12) {
-		b.settle(d, 0, 0, false)
+		b.settle(d, fate{}, false)
 	}
 	settled(logs, "all", 20)
 	settled(logs, "logs", 12)
@@ -139,10 +139,10 @@ func TestOnARealQueue(t *testing.T) {
 	want(Row{Signal: "logs", Destination: "logs", Accepted: 210, Pending: 90, Exported: 120})
 	w.ok(w.q.Purge(t.Context(), logs, 16)) // and who knows why
 	for _, d := range take(b, logs, 5) {
-		b.settle(d, 0, 0, false)
+		b.settle(d, fate{}, false)
 	}
 	for _, d := range take(a, logs, 1) {
-		a.settle(d, 0, 0, false)
+		a.settle(d, fate{}, false)
 	}
 	settled(logs, "all", 21)
 	settled(logs, "logs", 21)

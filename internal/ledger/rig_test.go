@@ -62,7 +62,7 @@ type world struct {
 }
 
 // outcome is what really became of a row's items.
-type outcome struct{ exported, rejected, dead, redriven, purged uint64 }
+type outcome struct{ exported, rejected, dead, redriven, unwanted, purged uint64 }
 
 func newWorld(t *testing.T, keepers int) *world {
 	t.Helper()
@@ -165,19 +165,22 @@ func (x *worker) take(stream string, n int) (all []queue.Delivery) {
 	return all
 }
 
-// settle exports so many items of a delivery, has so many rejected, and buries
-// the rest; then it counts and acknowledges, or dies in between.
-func (x *worker) settle(d queue.Delivery, rejected, dead int, dies bool) {
+// fate of the items of a delivery that were not exported.
+type fate struct{ rejected, dead, unwanted int }
+
+// settle has so many items of a delivery rejected, buries and passes over so many,
+// and exports the rest; then it counts and acknowledges, or dies in between.
+func (x *worker) settle(d queue.Delivery, f fate, dies bool) {
 	x.w.Helper()
 	r, err := record.Decode(d.Message())
 	x.w.ok(err)
 	at := row{x.to, r.Signal.String()}
-	if dead > 0 {
+	if f.dead > 0 {
 		part := *r
-		part.Items = dead
+		part.Items = f.dead
 		name := ""
-		if dead < r.Items {
-			name = deadletter.Part("", 0, dead)
+		if f.dead < r.Items {
+			name = deadletter.Part("", 0, f.dead)
 		}
 		x.w.ok(deadletter.Publish(x.w.Context(), x.w.q, topology.DeadLetters, deadletter.OriginOf(d), &part, name,
 			deadletter.Letter{Reason: deadletter.ReasonRejected, Destination: x.to}))
@@ -190,12 +193,17 @@ func (x *worker) settle(d queue.Delivery, rejected, dead int, dies bool) {
 		x.tallies[c] = &fleet.Tally{Destination: x.to, Signal: at.signal, Tenant: r.Tenant}
 	}
 	t := x.tallies[c]
-	t.Exported += uint64(r.Items - rejected - dead)
-	t.Rejected += uint64(rejected)
-	t.Dead += uint64(dead)
+	exported := uint64(r.Items - f.rejected - f.dead - f.unwanted)
+	t.Exported += exported
+	t.Rejected += uint64(f.rejected)
+	t.Dead += uint64(f.dead)
+	t.Unwanted += uint64(f.unwanted)
+	if x.to == "all" { // the first of the destinations, which counts for all
+		t.Unrouted += uint64(f.unwanted)
+	}
 	t.Messages++
 	if d.Attempt() > 1 {
-		t.PossibleDuplicates += uint64(r.Items - rejected - dead)
+		t.PossibleDuplicates += exported
 	}
 	if dies && d.Sequence()%4 == 1 { // after it was counted and told
 		x.tell(false)
@@ -206,16 +214,17 @@ func (x *worker) settle(d queue.Delivery, rejected, dead int, dies bool) {
 		x.w.done[at] = &outcome{}
 	}
 	o := x.w.done[at]
-	o.exported += uint64(r.Items - rejected - dead)
-	o.rejected += uint64(rejected)
-	o.dead += uint64(dead)
+	o.exported += exported
+	o.rejected += uint64(f.rejected)
+	o.dead += uint64(f.dead)
+	o.unwanted += uint64(f.unwanted)
 }
 
 // drain exports all that is there, each message whole.
 func (x *worker) drain(streams ...string) {
 	for _, s := range streams {
 		for _, d := range x.take(s, 1000) {
-			x.settle(d, 0, 0, false)
+			x.settle(d, fate{}, false)
 		}
 	}
 }

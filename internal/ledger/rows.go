@@ -11,13 +11,14 @@ import (
 )
 
 // told is what was counted of a row.
-type told struct{ exported, rejected, duplicates uint64 }
+type told struct{ exported, rejected, unwanted, duplicates uint64 }
 
 func toldOf(tallies map[cell]fleet.Tally, r row) (t told) {
 	for c, x := range tallies {
 		if c.row == r {
 			t.exported += x.Exported
 			t.rejected += x.Rejected
+			t.unwanted += x.Unwanted
 			t.duplicates += x.PossibleDuplicates
 		}
 	}
@@ -77,7 +78,7 @@ func (s *state) row(a *account, r row, old, now, most uint64, tallies map[cell]f
 		}
 	}
 	died := letters.died(r)
-	counted := t.exported + t.rejected + died + given
+	counted := t.exported + t.rejected + t.unwanted + died + given
 	d := l.row(r)
 	if a.Dropped && len(a.Readers) == 0 { // nobody will deliver the rest
 		rest := less(accepted+again+d.Twice, counted+d.Missing+d.Forgiven)
@@ -87,10 +88,10 @@ func (s *state) row(a *account, r row, old, now, most uint64, tallies map[cell]f
 	purged := of(letters.Purged, r).Items
 	redriven := of(letters.Redriven, r).Items
 	v := Row{Signal: r.signal, Destination: r.destination, Accepted: accepted, Pending: pending.Items, PendingEstimated: !exact,
-		Exported: t.exported, Rejected: t.rejected, DeadLettered: less(died, purged+redriven), Redriven: redriven, Purged: purged + given + d.Forgiven,
+		Exported: t.exported, Rejected: t.rejected, DeadLettered: less(died, purged+redriven), Redriven: redriven, Unwanted: t.unwanted, Purged: purged + given + d.Forgiven,
 		Missing: missing, DeliveredAgain: again, CountedTwice: d.Twice, PossibleDuplicates: t.duplicates, Explained: l.explained(r), Dropped: a.Dropped}
 	have := int64(accepted + again + d.Twice)
-	sum := int64(v.Pending + v.Exported + v.Rejected + v.DeadLettered + v.Redriven + v.Purged + v.Missing)
+	sum := int64(v.Pending + v.Exported + v.Rejected + v.DeadLettered + v.Redriven + v.Unwanted + v.Purged + v.Missing)
 	v.Uncounted = uint64(max(0, have-sum))
 	v.Balance = have - sum - int64(v.Uncounted)
 	if missing > 0 {
@@ -133,6 +134,25 @@ func (s *state) tellStreams() (all []Stream) {
 	return all
 }
 
+// unrouted is what no destination wants, by signal; none is left out.
+func (s *state) unrouted(processes []fleet.Sighting) (all []Unrouted) {
+	items := map[string]uint64{}
+	for _, a := range s.accounts {
+		for c, t := range a.v.tallies(processes) {
+			items[c.signal] += t.Unrouted
+		}
+	}
+	for signal, n := range s.gate.v.unrouted(processes) {
+		items[signal] += n
+	}
+	for _, signal := range otlp.Signals {
+		if n := items[signal.String()]; n > 0 {
+			all = append(all, Unrouted{signal.String(), n})
+		}
+	}
+	return all
+}
+
 // maxTenantRows of a Ledger.
 const maxTenantRows = 500
 
@@ -162,6 +182,7 @@ func (s *state) tenants(processes []fleet.Sighting) ([]Tenant, int) {
 					t := of(c.tenant)
 					t.Exported += x.Exported
 					t.Rejected += x.Rejected
+					t.Unwanted += x.Unwanted
 					t.PossibleDuplicates += x.PossibleDuplicates
 				}
 			}
@@ -176,7 +197,7 @@ func (s *state) tenants(processes []fleet.Sighting) ([]Tenant, int) {
 			}
 			for _, tenant := range slices.Sorted(maps.Keys(rows)) {
 				t := rows[tenant]
-				t.Open = less(t.Accepted, t.Exported+t.Rejected+t.DeadLettered+t.Redriven+t.Purged)
+				t.Open = less(t.Accepted, t.Exported+t.Rejected+t.DeadLettered+t.Redriven+t.Unwanted+t.Purged)
 				all = append(all, *t)
 			}
 		}

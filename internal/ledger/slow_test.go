@@ -52,7 +52,7 @@ func TestMoreThanALookCanCount(t *testing.T) {
 			w.publish(otlp.Traces, fmt.Sprint("tenant", i%3), 10)
 		}
 		for _, d := range before.take("PENSTOCK_TRACES_0", 1000) {
-			before.settle(d, 0, 0, false)
+			before.settle(d, fate{}, false)
 		}
 		before.gone(false)
 		time.Sleep(time.Hour) // the queue is older than its ledger
@@ -142,7 +142,7 @@ func TestManyTenantsFit(t *testing.T) {
 // dead buries what a worker can get of logs, and tells whether there was any.
 func (w *world) dead(x *worker) (any bool) {
 	for _, d := range x.take(logs, 1000) {
-		x.settle(d, 0, 10, false)
+		x.settle(d, fate{dead: 10}, false)
 		any = true
 	}
 	return any

@@ -133,7 +133,7 @@ func (s *state) look(ctx context.Context, eye *fleet.Eye) (Ledger, error) {
 	s.known(processes)
 	rows := s.judge(processes)
 	v := Ledger{At: time.Now().UTC(), Signals: rows, Problems: s.alarms, Notes: s.notes, OK: len(s.alarms) == 0,
-		Refused: s.gate.v.sum(processes)}
+		Refused: s.gate.v.sum(processes), Unrouted: s.unrouted(processes)}
 	v.Streams = s.tellStreams()
 	v.Tenants, v.TenantsLeftOut = s.tenants(processes)
 	if v.Problems == nil {
