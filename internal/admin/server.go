@@ -35,6 +35,7 @@ import (
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -60,7 +61,8 @@ type Options struct {
 	// (*config.Loaded).Print.
 	EffectiveConfig func(w io.Writer, format string) error
 	BuildInfo       app.BuildInfo
-	Logger          *slog.Logger // nil: slog.Default
+	TLSFiles        *config.TLSFiles // told of the certificate files in use; may be nil
+	Logger          *slog.Logger     // nil: slog.Default
 	// Guard wraps all but the probes and the metrics, and what Handle adds;
 	// authentication goes here. Nil lets everyone in.
 	Guard func(http.Handler) http.Handler
@@ -99,7 +101,7 @@ func New(o Options) (*Server, error) {
 	if err := s.register(); err != nil {
 		return nil, err
 	}
-	tlsConfig, err := o.Config.TLS.Config(s.logger, "h2", "http/1.1")
+	tlsConfig, err := o.Config.TLS.Config(config.TLSUse{Name: "admin.tls", Logger: s.logger, Files: o.TLSFiles}, "h2", "http/1.1")
 	if err != nil {
 		return nil, fmt.Errorf("admin port: %w", err)
 	}

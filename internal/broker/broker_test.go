@@ -51,7 +51,7 @@ func open(c broker.Config, s broker.Server, patience time.Duration) (string, err
 	var log bytes.Buffer
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	q, err := broker.Open(ctx, c, s, "penstock-test", slog.New(slog.NewTextHandler(&log, nil)))
+	q, err := broker.Open(ctx, c, s, "penstock-test", slog.New(slog.NewTextHandler(&log, nil)), nil)
 	if err == nil {
 		err = q.Close()
 	}
@@ -183,13 +183,17 @@ func TestValidate(t *testing.T) {
 	f(`durability: is "perhaps": want strict, process or replicated`, func(c *broker.Config) { c.Durability = "perhaps" })
 	f("durability: is replicated: it needs an external cluster in url", func(c *broker.Config) { c.Durability = "replicated" })
 	f("replicas: is 3: the embedded server keeps one copy", func(c *broker.Config) { c.Replicas = 3 })
-	const wide = ": whoever reaches it can read and purge all of the queue; set token, or user with password, or listen_tls with client_ca_file"
+	const wide = ": whoever reaches it can read and purge all of the queue; set token, or user with password, or listen_tls with client_ca_file and without client_auth: optional"
 	f(`listen: is ":4222"`+wide, func(c *broker.Config) { c.Listen = ":4222" })
 	f(`listen: is "0.0.0.0:4222"`+wide, func(c *broker.Config) { c.Listen = "0.0.0.0:4222" })
 	for _, local := range []string{"127.0.0.1:4222", "localhost:4222", "[::1]:4222"} {
 		f("", func(c *broker.Config) { c.Listen = local })
 	}
 	f("", func(c *broker.Config) { c.Listen, c.Token = "0.0.0.0:4222", "s3cret" })
+	certificates := config.TLSServer{CertFile: "c", KeyFile: "k", ClientCAFile: "a"}
+	f("", func(c *broker.Config) { c.Listen, c.ListenTLS = "0.0.0.0:4222", certificates })
+	certificates.ClientAuth = config.ClientAuthOptional // anybody may go without
+	f(`listen: is "0.0.0.0:4222"`+wide, func(c *broker.Config) { c.Listen, c.ListenTLS = "0.0.0.0:4222", certificates })
 	f("listen: belongs to the embedded server, and url names an external one", external(func(c *broker.Config) { c.Listen = ":1" }))
 	f("monitor_listen: belongs to the embedded server, and url names an external one; monitor_urls are the addresses of its own",
 		external(func(c *broker.Config) { c.MonitorListen = ":1" }))

@@ -56,7 +56,7 @@ func (c Config) Validate() error {
 	if c.Embedded() {
 		bad(c.Dir == "", "dir", "and url are both empty: give the address of a NATS server or a directory for the embedded one")
 		bad(replicated, "durability", "is replicated: it needs an external cluster in url")
-		bad(c.open(), "listen", "is %q: whoever reaches it can read and purge all of the queue; set token, or user with password, or listen_tls with client_ca_file", c.Listen)
+		bad(c.open(), "listen", "is %q: whoever reaches it can read and purge all of the queue; set token, or user with password, or listen_tls with client_ca_file and without client_auth: optional", c.Listen)
 		bad(c.Replicas > 1, "replicas", "is %d: the embedded server keeps one copy", c.Replicas)
 	} else {
 		bad(c.Listen != "", "listen", "belongs to the embedded server, and url names an external one")
@@ -74,7 +74,7 @@ func (c Config) Validate() error {
 // What is no address the server itself refuses.
 func (c Config) open() bool {
 	_, _, err := net.SplitHostPort(c.Listen)
-	return err == nil && !config.Loopback(c.Listen) && c.Token == "" && c.User == "" && c.ListenTLS.ClientCAFile == ""
+	return err == nil && !config.Loopback(c.Listen) && c.Token == "" && c.User == "" && !c.ListenTLS.RequiresCertificate()
 }
 
 // ways counts the ways to log in.

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,8 +27,9 @@ type Server interface {
 }
 
 // Open connects to the queue: to server when it is given, else to c.URL. name
-// is that of the role, in the server's list of connections.
-func Open(ctx context.Context, c Config, server Server, name string, log *slog.Logger) (*jetstream.Queue, error) {
+// is that of the role, in the server's list of connections. files, which may be
+// nil, is told of the certificate files in use.
+func Open(ctx context.Context, c Config, server Server, name string, log *slog.Logger, files *config.TLSFiles) (*jetstream.Queue, error) {
 	jc := jetstream.Config{
 		Name: name, Durability: jetstream.Durability(c.Durability), Replicas: c.Replicas,
 		AllowUnverified: c.AllowUnverified, MonitorURLs: c.MonitorURLs,
@@ -41,11 +41,14 @@ func Open(ctx context.Context, c Config, server Server, name string, log *slog.L
 		if c.Embedded() {
 			return nil, errors.New("queue.url is empty: this role needs the address of the queue, such as nats://HOST:4222 of a NATS server or of a gateway with queue.listen")
 		}
-		t, err := c.clientTLS()
+		t, err := c.clientTLS(config.TLSUse{Name: "queue.tls", Logger: log, Files: files})
 		if err != nil {
 			return nil, fmt.Errorf("queue.tls: %w", err)
 		}
-		jc.URL, jc.TLS = c.URL, t
+		jc.URL, jc.TLS = c.URL, t.Config()
+		if jc.TLS != nil {
+			jc.RootCAs = t.RootCAs
+		}
 	}
 	q, err := jetstream.Open(ctx, jc)
 	if err != nil {
@@ -57,11 +60,11 @@ func Open(ctx context.Context, c Config, server Server, name string, log *slog.L
 
 // clientTLS is nil unless url or tls ask for it: NATS upgrades a connection when
 // the server wants it, and a configuration here would demand it.
-func (c Config) clientTLS() (*tls.Config, error) {
+func (c Config) clientTLS(use config.TLSUse) (*config.TLSSource, error) {
 	if !strings.Contains(c.URL, "tls://") && c.TLS == (config.TLSClient{}) {
 		return nil, nil
 	}
-	return c.TLS.Config()
+	return c.TLS.Open(use)
 }
 
 // Budget is what the streams may take together.

@@ -141,7 +141,7 @@ func TestMutualTLS(t *testing.T) {
 	crt, key := ca.issue(t, dir, "server", "server")
 	clientCrt, clientKey := ca.issue(t, dir, "client", "client-7")
 	strangerCrt, strangerKey := other.issue(t, dir, "stranger", "stranger")
-	cfg, err := TLSServer{CertFile: crt, KeyFile: key, ClientCAFile: caFile, MinVersion: "1.3"}.Config(slog.New(slog.DiscardHandler), "h2", "http/1.1")
+	cfg, err := TLSServer{CertFile: crt, KeyFile: key, ClientCAFile: caFile, MinVersion: "1.3"}.Config(TLSUse{}, "h2", "http/1.1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,24 +165,25 @@ func TestMutualTLS(t *testing.T) {
 }
 
 // clocked lets a test pass the time between two looks at the files.
-func clocked(r *reloader) (pass func()) {
+func clocked[T any](r *Reread[T]) (pass func()) {
 	now := r.now()
 	r.now = func() time.Time { return now }
-	return func() { now = now.Add(reloadEvery) }
+	return func() { now = now.Add(rereadEvery) }
 }
 
 func TestCertificatesAreReadAgainWhenTheyChange(t *testing.T) {
 	dir, ca := t.TempDir(), newAuthority(t, "ca")
 	crt, key := ca.issue(t, dir, "server", "first")
 	var log bytes.Buffer
-	r, err := newReloader(crt, key, "", slog.New(slog.NewTextHandler(&log, nil)))
+	var files TLSFiles
+	r, err := openMaterial(crt, key, "", TLSUse{Name: "admin.tls", Logger: slog.New(slog.NewTextHandler(&log, nil)), Files: &files})
 	if err != nil {
 		t.Fatal(err)
 	}
 	pass := clocked(r)
 	f := func(want, logged string) {
 		t.Helper()
-		if got := r.current().cert.Leaf.Subject.CommonName; got != want {
+		if got := r.Now().cert.Leaf.Subject.CommonName; got != want {
 			t.Errorf("serves %q, want %q", got, want)
 		}
 		if (logged == "") != (log.Len() == 0) || !strings.Contains(log.String(), logged) {
@@ -223,6 +224,14 @@ func TestCertificatesAreReadAgainWhenTheyChange(t *testing.T) {
 	}
 	pass()
 	f("third", "no such file")
+	pass()
+	f("third", "") // said once
+	if s := files.States(); len(s) != 1 || s[0].Use != "admin.tls" || s[0].Rereads != 2 || s[0].Failures != 2 {
+		t.Errorf("state is %+v, want 2 rereads and 2 failures", s)
+	}
+	ca.issue(t, dir, "server", "fourth")
+	pass()
+	f("fourth", "read again")
 }
 
 func move(t *testing.T, from, to string) {
@@ -240,7 +249,7 @@ func TestClientAuthoritiesAreReadAgain(t *testing.T) {
 	crt, key := old.issue(t, dir, "server", "server")
 	oldCrt, oldKey := old.issue(t, dir, "old", "old")
 	nextCrt, nextKey := next.issue(t, dir, "next", "next")
-	cfg, err := TLSServer{CertFile: crt, KeyFile: key, ClientCAFile: caFile}.Config(nil, "h2")
+	cfg, err := TLSServer{CertFile: crt, KeyFile: key, ClientCAFile: caFile}.Config(TLSUse{}, "h2")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +283,7 @@ func TestTLSSettingsThatAreRefused(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	server := func(s TLSServer) error { _, err := s.Config(nil); return err }
+	server := func(s TLSServer) error { _, err := s.Config(TLSUse{}); return err }
 	client := func(c TLSClient) error { _, err := c.Config(); return err }
 	dir, ca := t.TempDir(), newAuthority(t, "ca")
 	crt, key := ca.issue(t, dir, "a", "a")
@@ -284,6 +293,7 @@ func TestTLSSettingsThatAreRefused(t *testing.T) {
 	}
 	f(TLSServer{CertFile: "c"}.Validate(), "needs key_file")
 	f(TLSServer{ClientCAFile: "c"}.Validate(), "needs cert_file")
+	f(TLSServer{CertFile: "c", KeyFile: "c", ClientAuth: ClientAuthOptional}.Validate(), "client_auth")
 	f(TLSClient{KeyFile: "c"}.Validate(), "needs key_file")
 	f(TLSClient{Insecure: true, SkipVerify: true}.Validate(), "no effect")
 	f(server(TLSServer{CertFile: crt, KeyFile: key, MinVersion: "1.1"}), "want 1.2 or 1.3")
@@ -294,7 +304,7 @@ func TestTLSSettingsThatAreRefused(t *testing.T) {
 	f(client(TLSClient{CAFile: empty}), "no certificate in PEM form")
 	f(client(TLSClient{CAFile: empty + "x"}), "no such file")
 	f(client(TLSClient{CertFile: empty, KeyFile: key}), "certificate "+empty)
-	if cfg, err := (TLSServer{}).Config(nil); cfg != nil || err != nil {
+	if cfg, err := (TLSServer{}).Config(TLSUse{}); cfg != nil || err != nil {
 		t.Error("plain text has a TLS configuration")
 	}
 	if cfg, err := (TLSClient{Insecure: true}).Config(); cfg != nil || err != nil {

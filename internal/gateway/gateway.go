@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/gateway/committer"
 	"github.com/penstock-otel/penstock/internal/gateway/receiver"
 	"github.com/penstock-otel/penstock/internal/otlp"
@@ -40,6 +41,8 @@ type Options struct {
 	// at the commit; 0: not known.
 	Full     func(otlp.Signal) time.Duration
 	Registry prometheus.Registerer
+	// TLSFiles are told of the certificate files in use; may be nil.
+	TLSFiles *config.TLSFiles
 	Logger   *slog.Logger
 }
 
@@ -89,9 +92,13 @@ func InFlightBytes(read func() int64) prometheus.Collector {
 		Help: "Bytes of requests being received or waiting for their commit."}, func() float64 { return float64(read()) })
 }
 
+func (o *Options) tls(name string) config.TLSUse {
+	return config.TLSUse{Name: name, Logger: o.Logger, Files: o.TLSFiles}
+}
+
 func (g *Gateway) listen(ctx context.Context, o Options) (err error) {
 	if c := o.Config.GRPC; c.Listen != "" {
-		t, err := c.TLS.Config(o.Logger, "h2")
+		t, err := c.TLS.Config(o.tls("gateway.grpc.tls"), "h2")
 		if err != nil {
 			return fmt.Errorf("gateway.grpc.tls: %w", err)
 		}
@@ -100,7 +107,7 @@ func (g *Gateway) listen(ctx context.Context, o Options) (err error) {
 		}
 	}
 	if c := o.Config.HTTP; c.Listen != "" {
-		t, err := c.TLS.Config(o.Logger, "h2", "http/1.1")
+		t, err := c.TLS.Config(o.tls("gateway.http.tls"), "h2", "http/1.1")
 		if err != nil {
 			return fmt.Errorf("gateway.http.tls: %w", err)
 		}

@@ -28,7 +28,7 @@ import (
 
 // StartServer runs the embedded NATS server until the app stops; package
 // broker/local has it. A role without it needs queue.url.
-type StartServer func(ctx context.Context, a *app.App, c broker.Config, log *slog.Logger) (broker.Server, error)
+type StartServer func(ctx context.Context, a *app.App, c broker.Config, log *slog.Logger, files *config.TLSFiles) (broker.Server, error)
 
 // Process is what a role runs with.
 type Process struct {
@@ -55,6 +55,8 @@ type base struct {
 	auth  *identity.Authenticator
 	admin *admin.Server
 	api   *api.API
+	// files are the certificate files in use.
+	files *config.TLSFiles
 	// server is the embedded queue, nil when it is elsewhere.
 	server broker.Server
 	// presence is what the others see of this process.
@@ -77,11 +79,12 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 	if err != nil {
 		return err
 	}
-	b := &base{p: p, s: p.Settings, log: log, reg: prometheus.NewRegistry()}
+	b := &base{p: p, s: p.Settings, log: log, reg: prometheus.NewRegistry(), files: new(config.TLSFiles)}
 	b.app = app.New(name, log)
 	b.app.DrainDelay = time.Duration(p.Settings.Stop.DrainDelay)
 	b.app.StopTimeout = time.Duration(p.Settings.Stop.Timeout)
 	return b.app.Run(ctx, func(ctx context.Context, _ *app.App) error {
+		b.reg.MustRegister(newCertificates(b.files))
 		var err error
 		if b.auth, err = identity.New(ctx, b.s.Auth, identity.Options{Registry: b.reg, Logger: b.log}); err != nil {
 			return err
@@ -90,7 +93,11 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 		if err := b.serveAdmin(); err != nil {
 			return err
 		}
-		return start(ctx, b)
+		if err := start(ctx, b); err != nil {
+			return err
+		}
+		b.watchCertificates()
+		return nil
 	})
 }
 
@@ -116,7 +123,7 @@ func (b *base) serveAdmin() error {
 	}
 	var err error
 	b.admin, err = admin.New(admin.Options{Config: b.s.Admin, Name: b.app.Name(), Registry: b.reg, State: b.app.State(),
-		EffectiveConfig: print, BuildInfo: app.Version(), Logger: b.log})
+		TLSFiles: b.files, EffectiveConfig: print, BuildInfo: app.Version(), Logger: b.log})
 	if err != nil {
 		return err
 	}
@@ -152,12 +159,12 @@ func (b *base) openQueue(ctx context.Context) (queue.Queue, topology.Plan, error
 	c.AllowUnverified = c.AllowUnverified || b.p.drains
 	if c.Embedded() && b.p.Server != nil {
 		var err error
-		if b.server, err = b.p.Server(ctx, b.app, c, b.log); err != nil {
+		if b.server, err = b.p.Server(ctx, b.app, c, b.log, b.files); err != nil {
 			return nil, topology.Plan{}, err
 		}
 		b.reg.MustRegister(newDisk(c.Dir))
 	}
-	q, err := broker.Open(ctx, c, b.server, "penstock-"+b.app.Name(), app.Component(b.log, "queue"))
+	q, err := broker.Open(ctx, c, b.server, "penstock-"+b.app.Name(), app.Component(b.log, "queue"), b.files)
 	if err != nil {
 		return nil, topology.Plan{}, err
 	}

@@ -36,7 +36,7 @@ func MetricsReference(w io.Writer) error {
 	job.NewMetrics(&d)
 	ledger.NewMetrics(&d)
 	replay.NewMetrics(&d)
-	d.MustRegister(identity.NewCollector(nil), worker.NewPoolCollector(nil), newDisk(""), gateway.InFlightBytes(nil))
+	d.MustRegister(identity.NewCollector(nil), worker.NewPoolCollector(nil), newDisk(""), newCertificates(nil), gateway.InFlightBytes(nil))
 	queuewatch.New(nil, topology.Plan{}, &d)
 	sort.Strings(d.rows)
 	_, err := fmt.Fprintf(w, "# Metrics\n\nServed at `/metrics` of the admin port in the Prometheus and OpenMetrics formats, beside the usual `go_*` and `process_*`.\n"+

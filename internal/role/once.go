@@ -36,7 +36,7 @@ func ReplayOnce(ctx context.Context, p Process, r Replay) (j job.Job, err error)
 	}
 	c := s.Queue
 	c.AllowUnverified = true // it only reads
-	q, err := broker.Open(ctx, c, nil, "penstock-replay", app.Component(log, "queue"))
+	q, err := broker.Open(ctx, c, nil, "penstock-replay", app.Component(log, "queue"), nil)
 	if err != nil {
 		return j, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/broker"
+	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/pkg/queue/jetstream"
 	"github.com/penstock-otel/penstock/pkg/queue/jetstream/embedded"
 )
@@ -37,13 +38,14 @@ type server struct{ *embedded.Server }
 // StoreBytes is what the streams may take together.
 func (s server) StoreBytes() int64 { return s.MaxStoreBytes() }
 
-// Start runs the server until the app stops.
-func Start(ctx context.Context, a *app.App, c broker.Config, log *slog.Logger) (broker.Server, error) {
+// Start runs the server until the app stops. files, which may be nil, is told of
+// the certificate files in use.
+func Start(ctx context.Context, a *app.App, c broker.Config, log *slog.Logger, files *config.TLSFiles) (broker.Server, error) {
 	budget, err := budget(c)
 	if err != nil {
 		return nil, err
 	}
-	tls, err := c.ListenTLS.Config(log)
+	tls, err := c.ListenTLS.Config(config.TLSUse{Name: "queue.listen_tls", Logger: log, Files: files})
 	if err != nil {
 		return nil, fmt.Errorf("queue.listen_tls: %w", err)
 	}

@@ -37,7 +37,7 @@ func life(t *testing.T, c broker.Config, use func(broker.Server)) (string, error
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err := app.New("test", log).Run(ctx, func(ctx context.Context, a *app.App) error {
-		s, err := local.Start(ctx, a, c, log)
+		s, err := local.Start(ctx, a, c, log, nil)
 		if err != nil {
 			return err
 		}
@@ -55,7 +55,7 @@ func TestRunsUntilTheAppStops(t *testing.T) {
 	c.MaxBytes = 64 << 20
 	put := func(s broker.Server) queue.StreamState {
 		log := slog.New(slog.DiscardHandler)
-		q, err := broker.Open(t.Context(), c, s, "test", log)
+		q, err := broker.Open(t.Context(), c, s, "test", log, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

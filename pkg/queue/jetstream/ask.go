@@ -60,6 +60,9 @@ func askMonitor(ctx context.Context, c Config, base string) (varz, error) {
 		return fail(err)
 	}
 	t := &http.Transport{TLSClientConfig: c.TLS.Clone()}
+	if c.TLS != nil && c.RootCAs != nil {
+		t.TLSClientConfig.RootCAs = c.RootCAs()
+	}
 	defer t.CloseIdleConnections()
 	resp, err := (&http.Client{Transport: t}).Do(req)
 	if err != nil {

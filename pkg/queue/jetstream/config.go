@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -63,6 +64,9 @@ type Config struct {
 	CredsFile, Token, User, Password string
 	// TLS for URL, and for https MonitorURLs.
 	TLS *tls.Config
+	// RootCAs, unless nil, are the authorities of TLS for the next connection, so
+	// that they may change; nil from it means the system's.
+	RootCAs func() *x509.CertPool
 
 	// MaxInFlightBytes bounds the bodies handed to the server and not yet
 	// confirmed. Publish waits when it is reached. Default 64 MiB.

@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -101,6 +102,9 @@ func dial(ctx context.Context, c Config, kind linkKind) (*link, error) {
 		opts.Servers = urls
 		opts.TLSConfig = c.TLS
 		opts.Secure = c.TLS != nil
+		if c.RootCAs != nil {
+			opts.RootCAsCB = func() (*x509.CertPool, error) { return c.RootCAs(), nil }
+		}
 		opts.Token, opts.User, opts.Password = c.Token, c.User, c.Password
 		if c.CredsFile != "" {
 			if err := nats.UserCredentials(c.CredsFile)(&opts); err != nil {
