@@ -285,31 +285,3 @@ func TestProfilesAreServedOnLoopbackOnly(t *testing.T) {
 		}
 	}
 }
-
-func TestTheGuardStandsBeforeAllButProbesAndMetrics(t *testing.T) {
-	r := started(t, Options{
-		EffectiveConfig: func(io.Writer, string) error { return nil },
-		Guard: func(next http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-				if req.Header.Get("Authorization") != "Bearer x" {
-					http.Error(w, "who are you?", http.StatusUnauthorized)
-					return
-				}
-				next.ServeHTTP(w, req)
-			})
-		},
-	})
-	r.Handle("GET /api/v1/own", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, 200, "own") }))
-	for _, path := range []string{"/", "/api/v1/own", "/debug/pprof/", "/debug/pprof/heap"} {
-		without, _, _ := r.ask(http.MethodGet, path)
-		with, _, _ := r.ask(http.MethodGet, path, "Authorization", "Bearer x")
-		if without != 401 || with != 200 {
-			t.Errorf("%s: %d without, %d with", path, without, with)
-		}
-	}
-	for _, path := range []string{"/livez", "/readyz", "/startupz", "/metrics"} {
-		if status, _, _ := r.ask(http.MethodGet, path); status != 200 {
-			t.Errorf("%s: %d", path, status)
-		}
-	}
-}

@@ -9,11 +9,14 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/penstock-otel/penstock/internal/identity"
 )
 
 // Who may operate: change something, or see payload.
 const (
-	// OperateLoopback answers requests from this machine alone.
+	// OperateLoopback answers requests from this machine alone, and those that
+	// prove who makes them.
 	OperateLoopback = "loopback"
 	// OperateAny answers whoever reaches the port; something before it decides.
 	OperateAny = "any"
@@ -40,28 +43,43 @@ func WriteProblem(w http.ResponseWriter, status int, format string, args ...any)
 	_, _ = w.Write(append(b, '\n')) // the client is gone: nobody to tell
 }
 
-// Operator guards what changes something or shows payload. A browser is let
-// through only for a page of this port itself, so that no foreign page acts
-// with the hands of who looks at it; admin.operate says from where requests may
-// come.
+// Operator guards what changes something or shows payload: it needs the role
+// operate. A browser is let through only for a page of this port itself, so that
+// no foreign page acts with the hands of who looks at it. Who did not prove who it
+// is may operate from where admin.operate says.
 func (s *Server) Operator(next http.Handler) http.Handler {
+	return access{s.operate(next), identity.Operate}
+}
+
+// Administrator guards as Operator does, and needs the role admin.
+func (s *Server) Administrator(next http.Handler) http.Handler {
+	return access{s.operate(next), identity.Admin}
+}
+
+func (s *Server) operate(next http.Handler) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who := identity.From(r.Context())
+		if who == nil {
+			s.logger.Error("BUG: an operator's route was added past Handle", "path", r.URL.Path)
+			WriteProblem(w, http.StatusInternalServerError, "who makes this request was not asked: see the log of this process")
+			return
+		}
 		// Reading is checked as changing is: what is guarded shows payload.
 		as := r.Clone(r.Context())
 		as.Method = http.MethodPost
 		if err := crossOrigin.Check(as); err != nil {
-			WriteProblem(w, http.StatusForbidden, "%s %s: %v; a page of another origin may not do this: use the penstock command, or a client that is no browser", r.Method, r.URL.Path, err)
+			s.deny(w, r, DeniedOrigin, who, "%s %s: %v; a page of another origin may not do this: use the penstock command, or a client that is no browser", r.Method, r.URL.Path, err)
 			return
 		}
 		switch s.o.Config.Operate {
 		case OperateAny:
 		case OperateOff:
-			WriteProblem(w, http.StatusForbidden, "%s %s is an operator's action, and admin.operate of this process is off; ask another process, or set admin.operate", r.Method, r.URL.Path)
+			s.deny(w, r, DeniedOperate, who, "%s %s is an operator's action, and admin.operate of this process is off; ask another process, or set admin.operate", r.Method, r.URL.Path)
 			return
 		default:
-			if why := foreign(r); why != "" {
-				WriteProblem(w, http.StatusForbidden, "%s %s is an operator's action, and admin.operate is loopback: %s; run the command on that machine (kubectl exec or port-forward, ssh), or set admin.operate to any where something else guards the port", r.Method, r.URL.Path, why)
+			if why := foreign(r); why != "" && who.Method == identity.MethodAnonymous {
+				s.deny(w, r, DeniedOperate, who, "%s %s is an operator's action, this request does not prove who makes it, and admin.operate is loopback: %s; run the command on that machine (kubectl exec or port-forward, ssh), bring a credential that auth believes, or set admin.operate to any where something else guards the port", r.Method, r.URL.Path, why)
 				return
 			}
 		}

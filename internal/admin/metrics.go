@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 
+	"github.com/penstock-otel/penstock/internal/identity"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -55,11 +56,12 @@ func (s *Server) metrics() http.Handler {
 	})
 }
 
-// routePprof serves the profiles. Importing net/http/pprof also puts them on
+// routePprof serves the profiles, to operators: taking one costs time, and they
+// have the command line in them. Importing net/http/pprof also puts them on
 // http.DefaultServeMux, which nothing of Penstock serves.
 func (s *Server) routePprof() {
 	handle := func(path string, h http.HandlerFunc) {
-		s.mux.Handle("GET "+path, s.o.Guard(deadline(profileTimeout, h)))
+		s.mux.Handle("GET "+path, s.guard(identity.Operate, deadline(profileTimeout, h)))
 	}
 	handle("/debug/pprof/", pprof.Index)
 	handle("/debug/pprof/cmdline", pprof.Cmdline)

@@ -4,10 +4,10 @@
 // so that a process that cannot start says why.
 //
 //	/livez /readyz /startupz   probes                    never guarded
-//	/metrics                   Prometheus, OpenMetrics   never guarded
-//	/debug/pprof/              profiles
-//	/                          the status as a page
-//	/api/v1/...                package api
+//	/metrics                   Prometheus, OpenMetrics   view, or open_metrics
+//	/debug/pprof/              profiles                  operate
+//	/                          the status as a page      view
+//	/api/v1/...                package api               view; Operator: operate; Administrator: admin
 //
 // # Guarantees
 //
@@ -15,9 +15,13 @@
 //   - A check or status provider that hangs or panics costs one goroutine and
 //     says so in its place; it never takes the page or the process with it.
 //   - The configuration is shown redacted.
-//   - What Operator guards is refused to foreign pages in a browser, and to other
-//     machines unless admin.operate allows them. A port on loopback answers to no
-//     name but localhost.
+//   - Who is asked for comes from package identity. A credential that does not
+//     hold is refused everywhere but at the probes.
+//   - A port that other machines reach and that cannot tell who asks does not
+//     start, unless admin.allow_unauthenticated says so.
+//   - What Operator guards is refused to foreign pages in a browser, and to who is
+//     on another machine and does not prove who it is, unless admin.operate allows
+//     that. A port on loopback answers to no name but localhost.
 package admin
 
 import (
@@ -36,6 +40,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/config"
+	"github.com/penstock-otel/penstock/internal/identity"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -63,9 +68,12 @@ type Options struct {
 	BuildInfo       app.BuildInfo
 	TLSFiles        *config.TLSFiles // told of the certificate files in use; may be nil
 	Logger          *slog.Logger     // nil: slog.Default
-	// Guard wraps all but the probes and the metrics, and what Handle adds;
-	// authentication goes here. Nil lets everyone in.
-	Guard func(http.Handler) http.Handler
+	// Auth tells who asks. Nil: nobody can be told apart, and all may everything
+	// that admin.operate allows.
+	Auth Authenticator
+	// Denied is told of each request that is not let in, before its answer; for
+	// the audit stream. It must not block, and bounds itself how often it acts.
+	Denied func(*http.Request, Denial) // nil: nobody
 }
 
 // Server is the admin port. AddCheck, AddStatus and Handle may be called while
@@ -94,8 +102,8 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if o.Guard == nil {
-		o.Guard = func(h http.Handler) http.Handler { return h }
+	if err := o.Config.CheckExposed(o.Auth != nil && o.Auth.Configured()); err != nil {
+		return nil, fmt.Errorf("admin.listen %w", err)
 	}
 	s := &Server{o: o, logger: app.Component(o.Logger, "admin"), mux: http.NewServeMux(), began: time.Now()}
 	if err := s.register(); err != nil {
@@ -168,13 +176,18 @@ func (s *Server) Start(a *app.App) {
 	a.Go("admin port", s.Serve)
 }
 
-// Handle adds a role's own route, behind the guard. The pattern is that of
-// http.ServeMux; a pattern that exists panics there.
+// Handle adds a role's own route. It needs the role view, or what Operator and
+// Administrator want of it: wrap with them last, so that Handle sees it. The
+// pattern is that of http.ServeMux; a pattern that exists panics there.
 func (s *Server) Handle(pattern string, h http.Handler) {
 	s.mu.Lock()
 	s.routes = append(s.routes, pattern)
 	s.mu.Unlock()
-	s.mux.Handle(pattern, s.o.Guard(deadline(writeTimeout, h)))
+	need := identity.View
+	if a, ok := h.(access); ok {
+		need = a.need
+	}
+	s.mux.Handle(pattern, s.guard(need, deadline(writeTimeout, h)))
 }
 
 // Routes are the patterns that Handle added.
@@ -189,7 +202,11 @@ func (s *Server) route() {
 	open("GET /livez", s.livez)
 	open("GET /readyz", s.readyz)
 	open("GET /startupz", s.startupz)
-	open("GET /metrics", s.metrics().ServeHTTP)
+	if s.o.Config.OpenMetrics {
+		open("GET /metrics", s.metrics().ServeHTTP)
+	} else {
+		s.mux.Handle("GET /metrics", s.guard(identity.View, deadline(writeTimeout, s.metrics())))
+	}
 	s.Handle("GET /{$}", http.HandlerFunc(s.page))
 	s.Handle("GET /style.css", http.HandlerFunc(style))
 	if s.o.Config.pprof() {

@@ -5,9 +5,9 @@
 //
 // # Guarantees
 //
-//   - Whatever changes something or shows payload stands behind
-//     admin.Server.Operator, and each such action is logged with who asked, what
-//     for, and how it ended.
+//   - Every route needs a role. Whatever changes something or shows payload stands
+//     behind admin.Server.Operator or Administrator, and each such action is logged
+//     with who asked, what for, and how it ended.
 //   - The OpenAPI document has every route and every field: it is made from the
 //     types that the routes answer with, and a test holds real answers against it.
 //   - Every error is a problem (RFC 9457) that says what, which thing and what
@@ -96,8 +96,8 @@ func (a *API) register(to adapter) {
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{Title: "Penstock admin API", Version: "1",
 				License:     &huma.License{Name: "MIT", Identifier: "MIT"},
-				Description: "What an operator sees of a Penstock and does to it. Served by every process on admin.listen; each answers for the whole queue. Operations marked as an operator's are answered as admin.operate says."},
-			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},
+				Description: "What an operator sees of a Penstock and does to it. Served by every process on admin.listen; each answers for the whole queue. Each operation says which role it needs; auth says who has it, and without auth everybody on loopback does. Operations marked as an operator's are answered as admin.operate says too."},
+			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName), SecuritySchemes: schemes()},
 			Tags: []*huma.Tag{{Name: "process", Description: "The process that answers."}, {Name: "queue", Description: "Streams, destinations, processes, ledger."},
 				{Name: "dead letters", Description: "What no retry could deliver."}, {Name: "replay", Description: "Sending again what is kept."}, {Name: "tap", Description: "Watching telemetry pass."}},
 		},

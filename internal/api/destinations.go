@@ -9,7 +9,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/penstock-otel/penstock/internal/admin"
 	"github.com/penstock-otel/penstock/internal/topology"
 )
 
@@ -50,7 +49,7 @@ func (a *API) dropDestination(ctx context.Context, in *struct {
 	if _, err := plan.Readers(ctx, b.Queue, in.Name); err != nil { // before the ledger is told
 		return nil, problem(err)
 	}
-	if err := b.Recorder.Drop(ctx, in.Name, admin.Peer(ctx)); err != nil {
+	if err := b.Recorder.Drop(ctx, in.Name, by(ctx)); err != nil {
 		return nil, problem(err)
 	}
 	streams, err := plan.Drop(ctx, b.Queue, in.Name)

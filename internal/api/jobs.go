@@ -10,7 +10,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/penstock-otel/penstock/internal/admin"
 	"github.com/penstock-otel/penstock/internal/job"
 	"github.com/penstock-otel/penstock/internal/replay"
 )
@@ -106,7 +105,7 @@ func (a *API) wish(ctx context.Context, kind, verb, id string, w job.Wish) (*ans
 	if _, err := a.getJob(ctx, kind, id); err != nil { // also that it is of the kind
 		return nil, err
 	}
-	j, err := b.Jobs.Wish(ctx, id, w, admin.Peer(ctx))
+	j, err := b.Jobs.Wish(ctx, id, w, by(ctx))
 	a.acted(ctx, verb+" job", err, "job", id, "kind", j.Kind)
 	if err != nil {
 		return nil, jobProblem(err)

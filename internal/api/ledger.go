@@ -7,7 +7,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/penstock-otel/penstock/internal/admin"
 	"github.com/penstock-otel/penstock/internal/ledger"
 )
 
@@ -54,7 +53,7 @@ func (a *API) forgive(ctx context.Context, _ *struct{}) (*answer[Forgiven], erro
 	for _, r := range l.Signals {
 		f.Missing += r.Missing
 	}
-	err = b.Recorder.Forgive(ctx, admin.Peer(ctx))
+	err = b.Recorder.Forgive(ctx, by(ctx))
 	a.acted(ctx, "forgive missing data", err, "missing_items", f.Missing)
 	if err != nil {
 		return nil, problem(err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/admin"
 	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/identity"
 )
 
 // How long an answer may take to make.
@@ -24,24 +25,71 @@ const (
 
 // Metadata of an operation.
 const (
-	operator = "operator" // it changes something or shows payload
+	role     = "role"     // that it needs
 	patience = "patience" // how long its answer may take
 )
 
-// read is an operation that everybody who reaches the port may ask.
+// The ways to authenticate, as the document names them.
+const (
+	schemeBearer      = "bearer"
+	schemeBasic       = "basic"
+	schemeKey         = "apiKey"
+	schemeCertificate = "mutualTLS"
+)
+
+func schemes() map[string]*huma.SecurityScheme {
+	return map[string]*huma.SecurityScheme{
+		schemeBearer:      {Type: "http", Scheme: "bearer", Description: "An API key (pst_…), or a token (JWT) of an issuer in auth.issuers."},
+		schemeBasic:       {Type: "http", Scheme: "basic", Description: "An API key as the password, with any user."},
+		schemeKey:         {Type: "apiKey", In: "header", Name: "X-Api-Key", Description: "An API key (pst_…)."},
+		schemeCertificate: {Type: "mutualTLS", Description: "A client certificate for which auth.certificates has a rule, on a port with admin.tls.client_ca_file."},
+	}
+}
+
+// needs is the security of an operation: any of the schemes by which somebody has
+// the role, or none of them where auth.anonymous_roles has it.
+func needs(role identity.Roles) []map[string][]string {
+	all := []map[string][]string{}
+	for _, scheme := range []string{schemeBearer, schemeBasic, schemeKey, schemeCertificate} {
+		all = append(all, map[string][]string{scheme: {roleName(role)}})
+	}
+	return append(all, map[string][]string{})
+}
+
+func roleName(r identity.Roles) string {
+	switch r {
+	case identity.Operate:
+		return "operate"
+	case identity.Admin:
+		return "admin"
+	}
+	return "view"
+}
+
+// read is an operation that needs the role view.
 func read(id, path, tag, summary string, errors ...int) huma.Operation {
 	return huma.Operation{OperationID: id, Method: http.MethodGet, Path: Prefix + path, Tags: []string{tag}, Summary: summary,
 		MaxBodyBytes: maxBody, BodyReadTimeout: -1, // the adapter has read it
-		Metadata: map[string]any{patience: shortPatience}, Errors: append([]int{http.StatusServiceUnavailable}, errors...)}
+		Metadata: map[string]any{patience: shortPatience, role: identity.View}, Security: needs(identity.View),
+		Description: "Needs the role view.",
+		Errors:      append([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable}, errors...)}
 }
 
-// operate is an operation behind the guard.
+// operate is an operation that needs the role operate.
 func operate(method, id, path, tag, summary string, errors ...int) huma.Operation {
-	op := read(id, path, tag, summary, append(errors, http.StatusForbidden, http.StatusBadRequest, http.StatusRequestEntityTooLarge)...)
+	op := read(id, path, tag, summary, append(errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge)...)
 	op.Method = method
-	op.Metadata[operator] = true
+	op.Metadata[role], op.Security = identity.Operate, needs(identity.Operate)
 	op.Extensions = map[string]any{"x-penstock-operator": true}
-	op.Description = "An operator's action: answered as admin.operate says, by default to requests from the same machine alone, and never to a page of another origin. Logged."
+	op.Description = "An operator's action: needs the role operate. Where the request does not prove who makes it, admin.operate says from where it may come, by default from the same machine alone; never from a page of another origin. Logged."
+	return op
+}
+
+// administer is an operation that needs the role admin.
+func administer(method, id, path, tag, summary string, errors ...int) huma.Operation {
+	op := operate(method, id, path, tag, summary, errors...)
+	op.Metadata[role], op.Security = identity.Admin, needs(identity.Admin)
+	op.Description = "An administrator's action: needs the role admin, and is answered as an operator's actions are. Logged."
 	return op
 }
 
@@ -93,7 +141,9 @@ func (t adapter) Handle(op *huma.Operation, handle func(huma.Context)) {
 	takes := op.Metadata[patience].(time.Duration)
 	var h http.Handler
 	switch {
-	case op.Metadata[operator] == true:
+	case op.Metadata[role] == identity.Admin:
+		h = t.port.Administrator(within(takes, answer))
+	case op.Metadata[role] == identity.Operate:
 		h = t.port.Operator(within(takes, answer))
 	case takes > shortPatience:
 		h = within(takes, bounded(t.readers, answer))
@@ -146,9 +196,23 @@ func within(d time.Duration, next http.HandlerFunc) http.Handler {
 	})
 }
 
+// by is who makes a request, for what is kept of an action: the subject, if it was
+// proved, and the address.
+func by(ctx context.Context) string {
+	who := identity.From(ctx)
+	if who == nil || who.Method == identity.MethodAnonymous {
+		return admin.Peer(ctx)
+	}
+	return who.Subject + " at " + admin.Peer(ctx)
+}
+
 // acted logs an operator's action, done or failed.
 func (a *API) acted(ctx context.Context, action string, err error, args ...any) {
-	args = append([]any{"action", action, "peer", admin.Peer(ctx)}, args...)
+	about := []any{"action", action, "peer", admin.Peer(ctx)}
+	if who := identity.From(ctx); who != nil {
+		about = append(about, "subject", who.Subject, "method", who.Method)
+	}
+	args = append(about, args...)
 	log := app.Component(a.log, "api")
 	if err != nil {
 		log.Warn("operator action failed", append(args, "error", err)...)

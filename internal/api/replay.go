@@ -10,7 +10,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/penstock-otel/penstock/internal/admin"
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/job"
 	"github.com/penstock-otel/penstock/internal/replay"
@@ -67,7 +66,7 @@ func (a *API) registerReplay() {
 			return nil, err
 		}
 		b.defaultRate(&s.Rate, s.Unlimited)
-		j, err := replay.Start(ctx, b.Jobs, b.Queue, b.Plan, s, replay.StartOptions{ID: in.Body.ID, By: admin.Peer(ctx)})
+		j, err := replay.Start(ctx, b.Jobs, b.Queue, b.Plan, s, replay.StartOptions{ID: in.Body.ID, By: by(ctx)})
 		return a.started(ctx, b, "start replay", s.Destination, j, err)
 	})
 	redrive := operate(http.MethodPost, "redrive-letters", "/dlq/redrive", "dead letters", "Deliver dead letters again, as a job; what is confirmed leaves the dead-letter stream", http.StatusConflict, http.StatusNotFound)
@@ -85,7 +84,7 @@ func (a *API) registerReplay() {
 			return nil, err
 		}
 		b.defaultRate(&r.Rate, r.Unlimited)
-		j, err := replay.StartRedrive(ctx, b.Jobs, b.Queue, r, replay.StartOptions{ID: in.Body.ID, By: admin.Peer(ctx)})
+		j, err := replay.StartRedrive(ctx, b.Jobs, b.Queue, r, replay.StartOptions{ID: in.Body.ID, By: by(ctx)})
 		return a.started(ctx, b, "redrive dead letters", r.Destination, j, err)
 	})
 }

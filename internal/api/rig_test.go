@@ -105,8 +105,11 @@ type rig struct {
 	covered map[string]bool // mu; operations that answered 2xx
 }
 
-// start is a rig with one destination, "backend".
-func start(t *testing.T, c admin.Config) *rig {
+// start is a rig with one destination, "backend", at which nobody is told apart.
+func start(t *testing.T, c admin.Config) *rig { return startAs(t, c, nil, "") }
+
+// startAs is a rig that auth guards; token is what it is asked for the document with.
+func startAs(t *testing.T, c admin.Config, auth admin.Authenticator, token string) *rig {
 	t.Helper()
 	r := &rig{t: t, q: memory.New(), log: &logged{}, recorder: &recorder{}, covered: map[string]bool{},
 		plan: topology.Plan{Shards: 1, MaxBytes: 1 << 30, Destinations: []topology.Destination{{Name: "backend"}}}}
@@ -118,7 +121,7 @@ func start(t *testing.T, c admin.Config) *rig {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:0"
 	}
-	port, err := admin.New(admin.Options{Config: c, Name: "test", Registry: prometheus.NewRegistry(), State: a.State(), Logger: log,
+	port, err := admin.New(admin.Options{Config: c, Name: "test", Registry: prometheus.NewRegistry(), State: a.State(), Logger: log, Auth: auth,
 		BuildInfo: app.Version(), EffectiveConfig: func(w io.Writer, format string) error { _, err := io.WriteString(w, `{"a": "`+format+`"}`); return err }})
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +145,7 @@ func start(t *testing.T, c admin.Config) *rig {
 	})
 	r.watch = queuewatch.New(r.q, r.plan, prometheus.NewRegistry())
 	r.attach()
-	r.document()
+	r.document(token)
 	return r
 }
 
@@ -151,11 +154,23 @@ func (r *rig) attach() {
 }
 
 // document is what the port serves.
-func (r *rig) document() {
+func (r *rig) document(token string) {
 	r.t.Helper()
-	body, err := admin.Get(r.t.Context(), r.port.Addr(), Prefix+"/openapi.json")
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, "http://"+r.port.Addr()+Prefix+"/openapi.json", nil)
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		r.t.Fatalf("the document: %d %v %s", resp.StatusCode, err, body)
 	}
 	if r.doc, err = openapi3.NewLoader().LoadFromData(body); err != nil {
 		r.t.Fatal(err)

@@ -123,7 +123,7 @@ func (b *base) serveAdmin() error {
 	}
 	var err error
 	b.admin, err = admin.New(admin.Options{Config: b.s.Admin, Name: b.app.Name(), Registry: b.reg, State: b.app.State(),
-		TLSFiles: b.files, EffectiveConfig: print, BuildInfo: app.Version(), Logger: b.log})
+		TLSFiles: b.files, Auth: b.auth, EffectiveConfig: print, BuildInfo: app.Version(), Logger: b.log})
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,9 @@ func (s Settings) Validate() error {
 	if s.Worker.DrainTimeout >= s.Stop.Timeout && s.Stop.Timeout > 0 {
 		errs = append(errs, config.KeyError("worker.drain_timeout", "is %s: want less than stop.timeout, which is %s and bounds the whole stop", s.Worker.DrainTimeout, s.Stop.Timeout))
 	}
+	if err := s.Admin.CheckExposed(s.Auth.Authenticates()); err != nil {
+		errs = append(errs, config.KeyError("admin.listen", "%w", err))
+	}
 	return errors.Join(errs...)
 }
 

@@ -155,3 +155,20 @@ func TestLayers(t *testing.T) {
 		t.Errorf("with a file named: %+v, %v", other, err)
 	}
 }
+
+// TestAnExposedAdminPortNeedsAuth is a file that opens the port and says nothing
+// of who may come.
+func TestAnExposedAdminPortNeedsAuth(t *testing.T) {
+	f := func(text string, want string) {
+		t.Helper()
+		_, _, err := settings.Load(settings.Source{File: file(t, text)})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	f("admin: {listen: '0.0.0.0:8080'}", ":1:17: admin.listen: is \"0.0.0.0:8080\", which other machines reach")
+	f("admin: {listen: '0.0.0.0:8080'}\nauth: {anonymous_roles: [view]}", "nothing authenticates")
+	f("admin: {listen: '0.0.0.0:8080', allow_unauthenticated: true}", "")
+	f("admin: {listen: '0.0.0.0:8080'}\nauth: {keys_file: /etc/penstock/keys}", "")
+	f("admin: {listen: '127.0.0.1:8080'}", "")
+}
