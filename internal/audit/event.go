@@ -20,6 +20,7 @@ type Event struct {
 	// Reason of a failure or a refusal.
 	Reason string `json:"reason,omitempty"`
 	// Subject is who, as identity.Identity.Subject; Method is how that was proved.
+	// Without a Method the subject is what somebody claimed.
 	Subject string `json:"subject,omitempty"`
 	Method  string `json:"method,omitempty"`
 	Tenant  string `json:"tenant,omitempty"`
@@ -45,3 +46,9 @@ type Detail struct {
 // Recorder takes events. It never blocks for long and never fails its caller:
 // what cannot be kept is logged whole, and counted.
 type Recorder interface{ Record(Event) }
+
+// None records nothing, for processes whose configuration says so.
+type None struct{}
+
+// Record implements Recorder.
+func (None) Record(Event) {}

@@ -18,6 +18,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/broker"
 	"github.com/penstock-otel/penstock/internal/config"
+	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/pkg/queue/jetstream"
 	"github.com/penstock-otel/penstock/pkg/queue/jetstream/embedded"
 )
@@ -51,6 +52,7 @@ func Start(ctx context.Context, a *app.App, c broker.Config, log *slog.Logger, f
 	}
 	s, err := embedded.Start(ctx, embedded.Config{
 		Dir: c.Dir, SyncAlways: c.Durability == string(jetstream.Strict), MaxStoreBytes: budget,
+		BesideBytes: topology.AuditBytes,
 		Listen: c.Listen, MonitorListen: c.MonitorListen, Token: c.Token.Reveal(), User: c.User, Password: c.Password.Reveal(),
 		TLS: tls, Logger: log,
 	})

@@ -33,6 +33,9 @@ type Config struct {
 	// that Dir uses already, when the store is new. One that holds streams starts
 	// with a warning, so that it can be drained after other data took the space.
 	MaxStoreBytes int64
+	// BesideBytes are for streams that are no part of MaxStoreBytes, as the buckets
+	// are not. Default 0.
+	BesideBytes int64
 	// MaxPayload is the largest message. Default 8 MiB, at most 64 MiB.
 	MaxPayload int32
 

@@ -27,7 +27,7 @@ func options(c Config) (*server.Options, error) {
 		StoreDir:               c.Dir,
 		SyncAlways:             c.SyncAlways,
 		SyncInterval:           syncInterval,
-		JetStreamMaxStore:      c.MaxStoreBytes + stateBytes,
+		JetStreamMaxStore:      c.MaxStoreBytes + c.BesideBytes + stateBytes,
 		JetStreamMaxMemory:     256 << 20,
 		DisableJetStreamBanner: true,
 
