@@ -101,6 +101,10 @@ func (d *decoder) node(rv reflect.Value, f *field, v *value, n *yaml.Node, path 
 
 func (d *decoder) scalar(rv reflect.Value, f *field, at origin, text, path string) {
 	resolved, referred, err := expand(text, d.env)
+	if errors.Is(err, errNoReference) && f.secret != "" { // the text may be a part of the secret
+		d.problem(at, path, "holds a ${ that begins no reference: want %s", wantReference)
+		return
+	}
 	if err != nil {
 		d.problem(at, path, "%s", err)
 		return

@@ -95,8 +95,12 @@ func syntaxProblem(err error, source string) Problem {
 		p.Line, _ = strconv.Atoi(m[1]) // "" leaves line 0: not known
 		p.Msg = "not valid YAML: " + m[2]
 	}
+	// A secret that begins with * or & and was written without quotes.
+	p.Msg = anchorName.ReplaceAllString(p.Msg, "anchor, whose name is not shown,")
 	return p
 }
+
+var anchorName = regexp.MustCompile(`anchor '.*'`)
 
 // resolve follows aliases.
 func resolve(n *yaml.Node) *yaml.Node {

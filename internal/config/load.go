@@ -128,6 +128,12 @@ func lookupIn(environ []string) func(string) (string, bool) {
 	}
 }
 
+// Made is v, a pointer to a struct, as if it had been loaded and nothing written
+// anywhere: for a configuration that a program makes itself.
+func Made(v any) *Loaded {
+	return &Loaded{v: v, origins: map[string]origin{}, refs: map[string]reference{}}
+}
+
 // Origin says where a key's value came from: "penstock.yaml:12", "environment
 // variable PENSTOCK_QUEUE_DIR", "flag --set", or "default".
 func (l *Loaded) Origin(key string) string {
@@ -143,5 +149,6 @@ func (l *Loaded) Print(w io.Writer, format string) error {
 	return printTo(w, l.v, format, l.refs)
 }
 
-// Hash is the package's Hash of the loaded configuration.
-func (l *Loaded) Hash() string { return Hash(l.v) }
+// Hash is the package's Hash of what Print writes: a reference stands for itself
+// there, whatever it brought.
+func (l *Loaded) Hash() string { return hashOf(l.v, l.refs) }

@@ -22,14 +22,18 @@ import (
 // so that without secrets the output is a file that loads to the same values.
 func Print(w io.Writer, v any, format string) error { return printTo(w, v, format, nil) }
 
-// Hash names the effective configuration: equal values give an equal text of 16
-// hexadecimal digits. Secrets take part and cannot be read from it.
-func Hash(v any) string {
+// Hash names a configuration: what prints alike gives an equal text of 16
+// hexadecimal digits. It is made of what Print shows, and of nothing else: a hash
+// that anybody may see must not be one by which a weak secret can be guessed. That
+// a secret changed is told by Changed.
+func Hash(v any) string { return hashOf(v, nil) }
+
+func hashOf(v any, refs map[string]reference) string {
 	rv, s, err := describe(v)
 	if err != nil {
 		panic(err) // a struct that no Load accepts
 	}
-	data, err := nodeJSON((&printer{reveal: true}).node(rv, s.root, ""))
+	data, err := nodeJSON((&printer{refs: refs}).node(rv, s.root, ""))
 	if err != nil {
 		panic(fmt.Errorf("BUG: hash of configuration: %w", err))
 	}
@@ -78,10 +82,7 @@ func printTo(w io.Writer, v any, format string, refs map[string]reference) error
 }
 
 // printer turns values into nodes.
-type printer struct {
-	refs   map[string]reference
-	reveal bool
-}
+type printer struct{ refs map[string]reference }
 
 func (p *printer) node(rv reflect.Value, f *field, path string) *yaml.Node {
 	if f.pointer {
@@ -113,14 +114,13 @@ func (p *printer) node(rv reflect.Value, f *field, path string) *yaml.Node {
 	if tag == "!!str" {
 		n.SetString(text) // chooses quotes where a text looks like something else
 	}
-	if p.reveal {
-		return n
-	}
 	// The struct may have been changed since: then the reference is not its
 	// value any more.
-	if ref, ok := p.refs[path]; ok && (sameText(rv, ref.resolved)) {
+	if ref, ok := p.refs[path]; ok && sameText(rv, ref.resolved) {
 		n.Tag, n.Style = "!!str", 0
-		n.SetString(ref.text)
+		if n.SetString(ref.text); !ref.shows(f.secret) {
+			n.SetString(Redacted)
+		}
 		return n
 	}
 	switch {

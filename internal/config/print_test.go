@@ -94,8 +94,22 @@ func TestHashFollowsTheValues(t *testing.T) {
 		t.Errorf("equal values give %s and %s", Hash(a), Hash(b))
 	}
 	b.Queue.Token = "other"
+	if Hash(a) != Hash(b) {
+		t.Error("a secret has a part in the hash, by which it can be guessed")
+	}
+	b.Queue.Token = ""
 	if Hash(a) == Hash(b) {
-		t.Error("a secret has no part in the hash")
+		t.Error("that there is no secret has no part in the hash")
+	}
+	b = whole()
+	b.Queue.URL = "nats://u:other@h"
+	a.Queue.URL = "nats://u:one@h"
+	if Hash(a) != Hash(b) {
+		t.Error("the password of an address has a part in the hash")
+	}
+	b.Name = "other"
+	if Hash(a) == Hash(b) {
+		t.Error("a value has no part in the hash")
 	}
 }
 

@@ -1,9 +1,11 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +14,44 @@ type reference struct {
 	text     string // as written
 	resolved string
 }
+
+// schemes may stand before a reference in a secret that is printed.
+var schemes = []string{"bearer ", "basic ", "token ", "apikey "}
+
+// shows tells whether the text of a reference may be printed: of a secret only when
+// all that is secret in it is behind references. A part that was written out, a
+// default among them, is as secret as the whole.
+func (r reference) shows(secret string) bool {
+	if secret == "" {
+		return true
+	}
+	written := writtenOut(r.text)
+	switch secret {
+	case "url": // a user and a password end at an @, and a token may be anywhere behind the host
+		return !strings.ContainsAny(written, "@?#") && !strings.Contains(r.text, ":-")
+	default:
+		return (written == "" || slices.Contains(schemes, strings.ToLower(written))) && !strings.Contains(r.text, ":-")
+	}
+}
+
+// writtenOut is a text without its references.
+func writtenOut(text string) string {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, "${")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		_, text, _ = strings.Cut(rest, "}")
+	}
+}
+
+const wantReference = "${env:NAME}, ${env:NAME:-default} or ${file:PATH}; to mean the text itself, write $${"
+
+// errNoReference is of a text that only looks like a reference; its message has the
+// text.
+var errNoReference = errors.New("is not a reference")
 
 // expand replaces ${env:NAME}, ${env:NAME:-default} and ${file:PATH} in a text;
 // $${ stands for ${ itself. What a reference brings is not expanded again. An
@@ -72,6 +112,6 @@ func lookUp(ref string, env func(string) (string, bool)) (string, error) {
 		// Editors and "kubectl create secret" leave a last newline.
 		return strings.TrimRight(string(data), "\r\n"), nil
 	default:
-		return "", fmt.Errorf("${%s} is not a reference: want ${env:NAME}, ${env:NAME:-default} or ${file:PATH}; to mean the text itself, write $${", ref)
+		return "", fmt.Errorf("${%s} %w: want %s", ref, errNoReference, wantReference)
 	}
 }
