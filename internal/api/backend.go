@@ -24,8 +24,8 @@ type Backend struct {
 	Jobs    *job.Store
 	// Recorder tells the ledger what operators do.
 	Recorder Recorder
-	// ReplayRate is that of jobs which name none, in bytes a second.
-	ReplayRate config.ByteSize
+	// ReplayRate is that of jobs which name none, in bytes a second, as it is now.
+	ReplayRate func() config.ByteSize
 }
 
 // Recorder is what the ledger is told before it is done; package ledger has it.

@@ -105,7 +105,7 @@ func (a *API) started(ctx context.Context, b *Backend, action, destination strin
 // defaultRate is that of this process's configuration.
 func (b *Backend) defaultRate(rate *config.ByteSize, unlimited bool) {
 	if *rate == 0 && !unlimited {
-		*rate = b.ReplayRate
+		*rate = b.ReplayRate()
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/admin"
 	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/deadletter"
 	"github.com/penstock-otel/penstock/internal/fleet"
 	"github.com/penstock-otel/penstock/internal/job"
@@ -150,7 +151,7 @@ func startAs(t *testing.T, c admin.Config, auth admin.Authenticator, token strin
 }
 
 func (r *rig) attach() {
-	r.Attach(&Backend{Queue: r.q, Plan: r.plan, Fleet: fleet.NewEye(r.q), Watch: r.watch, Jobs: job.NewStore(r.q), Recorder: r.recorder, ReplayRate: 1 << 20})
+	r.Attach(&Backend{Queue: r.q, Plan: r.plan, Fleet: fleet.NewEye(r.q), Watch: r.watch, Jobs: job.NewStore(r.q), Recorder: r.recorder, ReplayRate: func() config.ByteSize { return 1 << 20 }})
 }
 
 // document is what the port serves.

@@ -47,6 +47,8 @@ type App struct {
 	DrainDelay time.Duration
 	// StopTimeout bounds all steps together; the drain delay is not in it.
 	StopTimeout time.Duration
+	// About is more for the first line of the log, as slog takes it.
+	About []any
 
 	name   string
 	logger *slog.Logger
@@ -154,7 +156,7 @@ func (a *App) Run(ctx context.Context, start func(context.Context, *App) error) 
 	a.mu.Lock()
 	a.base, a.endStart = context.WithoutCancel(ctx), cancel
 	a.mu.Unlock()
-	a.logger.Info("starting", "role", a.name, "version", Version().Version, "commit", Version().Commit)
+	a.logger.Info("starting", append([]any{"role", a.name, "version", Version().Version, "commit", Version().Commit}, a.About...)...)
 	defer func() {
 		// A start that panics must not leave a queue open behind it.
 		if p := recover(); p != nil {

@@ -15,27 +15,38 @@ type LogConfig struct {
 // DefaultLogConfig is info and JSON.
 func DefaultLogConfig() LogConfig { return LogConfig{Level: "info", Format: "json"} }
 
-// Logger writes to w as configured.
-func (c LogConfig) Logger(w io.Writer) (*slog.Logger, error) { return NewLogger(w, c.Level, c.Format) }
-
-// NewLogger makes a logger of level debug, info, warn or error and format json
-// or text; an empty one is info and json. Durations are written as people read
-// them ("1.5s"), in both formats.
-func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
-	var lowest slog.Level
-	switch level {
-	case "debug":
-		lowest = slog.LevelDebug
-	case "info", "":
-		lowest = slog.LevelInfo
-	case "warn":
-		lowest = slog.LevelWarn
-	case "error":
-		lowest = slog.LevelError
-	default:
-		return nil, fmt.Errorf("log level %q: want debug, info, warn or error", level)
+// Logger writes to w as configured. The level can be changed while it is used.
+func (c LogConfig) Logger(w io.Writer) (*slog.Logger, *slog.LevelVar, error) {
+	lowest, err := c.Lowest()
+	if err != nil {
+		return nil, nil, err
 	}
-	options := &slog.HandlerOptions{Level: lowest, ReplaceAttr: readable}
+	level := new(slog.LevelVar)
+	level.Set(lowest)
+	l, err := NewLogger(w, level, c.Format)
+	return l, level, err
+}
+
+// Lowest is the level; an empty one is info.
+func (c LogConfig) Lowest() (slog.Level, error) {
+	switch c.Level {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info", "":
+		return slog.LevelInfo, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	default:
+		return 0, fmt.Errorf("log level %q: want debug, info, warn or error", c.Level)
+	}
+}
+
+// NewLogger makes a logger of format json or text; an empty one is json. Durations
+// are written as people read them ("1.5s"), in both formats.
+func NewLogger(w io.Writer, level slog.Leveler, format string) (*slog.Logger, error) {
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: readable}
 	switch format {
 	case "json", "":
 		return slog.New(slog.NewJSONHandler(w, options)), nil

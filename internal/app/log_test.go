@@ -16,7 +16,7 @@ import (
 
 func TestLogger(t *testing.T) {
 	var out bytes.Buffer
-	l, err := LogConfig{Level: "warn", Format: "json"}.Logger(&out)
+	l, level, err := LogConfig{Level: "warn", Format: "json"}.Logger(&out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,10 +26,15 @@ func TestLogger(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["took"] != "1.5s" || line["component"] != "committer" || line["level"] != "WARN" {
 		t.Errorf("%v, logs %s", err, out.String())
 	}
+	component := Component(l, "c")
+	level.Set(slog.LevelDebug)
+	if component.Debug("now shown"); !strings.Contains(out.String(), "now shown") {
+		t.Error("the level of a logger that is in use does not change")
+	}
 	f := func(level, format string, lowest slog.Level, want string) {
 		t.Helper()
 		var out bytes.Buffer
-		l, err := NewLogger(&out, level, format)
+		l, _, err := LogConfig{Level: level, Format: format}.Logger(&out)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +52,7 @@ func TestLogger(t *testing.T) {
 		t.Error("the default is", c)
 	}
 	for _, bad := range []LogConfig{{Level: "loud"}, {Format: "xml"}} {
-		if _, err := bad.Logger(&out); err == nil || !strings.Contains(err.Error(), "want") {
+		if _, _, err := bad.Logger(&out); err == nil || !strings.Contains(err.Error(), "want") {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}

@@ -53,3 +53,12 @@ func signalContext(parent context.Context, w io.Writer, exit func(int)) (context
 		cancel(context.Canceled)
 	}
 }
+
+// Hangups gives SIGHUP to the returned channel, one at a time: those that come
+// while one waits there are one with it. It no longer ends the process. Call the
+// returned function to give the signal back.
+func Hangups() (<-chan os.Signal, func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	return hangups, func() { signal.Stop(hangups) }
+}

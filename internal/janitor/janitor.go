@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/otlp"
@@ -67,6 +68,8 @@ type Hold struct {
 // Janitor is one of possibly many. Run does the work, View tells of it.
 type Janitor struct {
 	o       Options
+	config  atomic.Pointer[Config] // of now; one round may see two
+	changed chan struct{}          // has a place for one
 	started time.Time
 	leader  bool
 	said    map[string]string // what was said of a stream, or of the lease
@@ -98,15 +101,34 @@ func (w *watched) room(st queue.StreamState, every time.Duration) uint64 {
 
 // New makes a janitor.
 func New(o Options) *Janitor {
-	return &Janitor{o: o, started: time.Now(), said: map[string]string{}, streams: map[string]*watched{}}
+	j := &Janitor{o: o, started: time.Now(), said: map[string]string{}, streams: map[string]*watched{}, changed: make(chan struct{}, 1)}
+	j.config.Store(&o.Config)
+	return j
 }
+
+// Prepare makes ready to work by another configuration, which is valid. From apply
+// on the next round does, and it begins at once.
+func (j *Janitor) Prepare(c Config) (apply func(), err error) {
+	return func() {
+		j.config.Store(&c)
+		select {
+		case j.changed <- struct{}{}:
+		default: // the one that waits there tells of this one too
+		}
+	}, nil
+}
+
+// every is the pace of now.
+func (j *Janitor) every() time.Duration { return time.Duration(j.config.Load().Every) }
 
 // Run goes round until ctx ends.
 func (j *Janitor) Run(ctx context.Context) error {
-	for t := time.NewTicker(time.Duration(j.o.Config.Every)); ; {
+	for t := time.NewTicker(j.every()); ; {
 		j.round(ctx)
 		select {
 		case <-t.C:
+		case <-j.changed:
+			t.Reset(j.every())
 		case <-ctx.Done():
 			t.Stop()
 			if !j.leader {
@@ -125,7 +147,7 @@ func (j *Janitor) Run(ctx context.Context) error {
 
 // round looks at every stream once, as the leader.
 func (j *Janitor) round(ctx context.Context) {
-	held, err := j.o.Queue.Lease(ctx, leaseName, j.o.Holder, leaseRounds*time.Duration(j.o.Config.Every))
+	held, err := j.o.Queue.Lease(ctx, leaseName, j.o.Holder, leaseRounds*j.every())
 	switch {
 	case ctx.Err() != nil:
 		return
@@ -258,7 +280,7 @@ func (j *Janitor) stream(ctx context.Context, st queue.StreamState, f floor, hol
 		j.streams[name] = w
 	}
 	now := w.now(st)
-	room := w.room(st, time.Duration(j.o.Config.Every))
+	room := w.room(st, j.every())
 	target, err := j.olderThanWindow(ctx, st, f.top, now)
 	if err != nil {
 		return fail(err)
@@ -267,7 +289,7 @@ func (j *Janitor) stream(ctx context.Context, st queue.StreamState, f floor, hol
 	if st, err = j.purge(ctx, st, target, reasonWindow); err != nil {
 		return fail(err)
 	}
-	if limit := uint64(j.o.Config.ReplayBytes); limit > 0 {
+	if limit := uint64(j.config.Load().ReplayBytes); limit > 0 {
 		if st, err = j.shrink(ctx, st, f.top, limit, reasonBytes); err != nil {
 			return fail(err)
 		}

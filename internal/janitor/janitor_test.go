@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -559,4 +560,45 @@ func TestConfig(t *testing.T) {
 	f("replay_bytes: is -1B: want 0 or more", func(c *Config) { c.ReplayBytes = -1 })
 	f("every: is 0s: want 100ms to 1m", func(c *Config) { c.Every = 0 })
 	f("every: is 2m: want 100ms to 1m", func(c *Config) { c.Every = config.Duration(2 * time.Minute) })
+}
+
+// Another configuration is worked by from the next round on, which begins at once;
+// the lease follows the pace.
+func TestAnotherConfigurationWhileItRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, everyHour)
+		r.put(4)
+		r.take("all", 4)
+		r.take("logs", 4)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { r.ok(r.j.Run(ctx)) })
+		synctest.Wait()
+		r.holds(1, 4)
+		change := func(c Config) {
+			t.Helper()
+			apply, err := r.j.Prepare(c)
+			r.ok(err)
+			synctest.Wait()
+			r.holds(1, 4) // until it is applied nothing happens
+			apply()
+			apply() // one that waits already tells of both
+			synctest.Wait()
+		}
+		c := r.j.o.Config
+		c.ReplayBytes, c.Every = 1<<30, config.Duration(time.Minute)
+		change(c)
+		r.holds(1, 4)
+		looks := r.q.calls["stream"]
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		if got := r.q.calls["stream"]; got != looks {
+			t.Errorf("%d looks within the new pace", got-looks)
+		}
+		c.ReplayWindow = 0
+		change(c)
+		r.holds(5, 4)
+		cancel()
+		wg.Wait()
+	})
 }

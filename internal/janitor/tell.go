@@ -91,7 +91,7 @@ func (j *Janitor) tellShort(st queue.StreamState, short, window bool, kept float
 		what = "short"
 	}
 	j.say(key, what, func(string) {
-		args := []any{"stream", st.Name, "kept_seconds", int64(kept), "replay_window", j.o.Config.ReplayWindow, "bytes", st.Bytes, "max_bytes", st.MaxBytes}
+		args := []any{"stream", st.Name, "kept_seconds", int64(kept), "replay_window", j.config.Load().ReplayWindow, "bytes", st.Bytes, "max_bytes", st.MaxBytes}
 		if is {
 			j.o.Logger.Warn("a stream is short of space: exported data is kept for less than retention.replay_window; raise queue.max_bytes to keep more", args...)
 		} else {

@@ -17,7 +17,7 @@ const slackShare = 100
 // longer keep; FirstSeq-1 when it is to keep all.
 func (j *Janitor) olderThanWindow(ctx context.Context, st queue.StreamState, top uint64, now time.Time) (uint64, error) {
 	none := st.FirstSeq - 1
-	window := time.Duration(j.o.Config.ReplayWindow)
+	window := time.Duration(j.config.Load().ReplayWindow)
 	switch {
 	case top < st.FirstSeq:
 		return none, nil
