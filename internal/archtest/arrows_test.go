@@ -58,6 +58,7 @@ var floors = []string{
 	"internal/replay",
 	"internal/api",
 	"internal/settings",
+	"internal/reload",
 	"internal/role",
 	"internal/cli",
 }

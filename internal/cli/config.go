@@ -24,7 +24,7 @@ func configValidate() *cobra.Command {
 		if len(args) == 1 {
 			src.File = args[0]
 		}
-		s, _, err := settings.Load(src)
+		s, loaded, err := settings.Load(src)
 		if err != nil {
 			return &rolecmd.UsageError{Err: fmt.Errorf("configuration:\n%w", err)}
 		}
@@ -32,7 +32,7 @@ func configValidate() *cobra.Command {
 		if len(s.Destinations) == 0 {
 			destinations = "no destination: a debug summary"
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "configuration is valid (%s, hash %s)\n", destinations, config.Hash(s))
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "configuration is valid (%s, hash %s)\n", destinations, loaded.Hash())
 		return err
 	}
 	return cmd

@@ -33,12 +33,12 @@ func up() *cobra.Command {
 		if _, set := src.Flags["log.format"]; !set {
 			src.Sets = append([]string{"log.format=text"}, src.Sets...)
 		}
-		s, loaded, err := settings.Load(src)
+		p, err := rolecmd.Load(src)
 		if err != nil {
-			return &rolecmd.UsageError{Err: fmt.Errorf("configuration:\n%w", err)}
+			return err
 		}
-		l := newLive(cmd.ErrOrStderr())
-		p := role.Process{Settings: s, Loaded: loaded, Server: local.Start, Out: l.above(cmd.OutOrStdout()), Log: l}
+		s, l := p.Settings, newLive(cmd.ErrOrStderr())
+		p.Server, p.Out, p.Log = local.Start, l.above(cmd.OutOrStdout()), l
 		if *demo && l.terminal && len(s.Destinations) == 0 {
 			p.Out = io.Discard // the live line says the same, in one line
 		}

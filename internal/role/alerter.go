@@ -12,6 +12,8 @@ func Alerter(ctx context.Context, p Process) error {
 		if err != nil {
 			return err
 		}
+		b.ignores(ofGateways...)
+		b.ignores(ofWorkers...)
 		b.serveQueue(ctx, q, plan, false)
 		b.log.Warn("no alerting rules are configured: this alerter evaluates nothing")
 		b.status("alerter", func(context.Context) any { return map[string]any{"rules": 0} })

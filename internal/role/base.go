@@ -21,6 +21,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/job"
 	"github.com/penstock-otel/penstock/internal/ledger"
 	"github.com/penstock-otel/penstock/internal/queuewatch"
+	"github.com/penstock-otel/penstock/internal/reload"
 	"github.com/penstock-otel/penstock/internal/settings"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/pkg/queue"
@@ -34,6 +35,9 @@ type StartServer func(ctx context.Context, a *app.App, c broker.Config, log *slo
 type Process struct {
 	Settings *settings.Settings
 	Loaded   *config.Loaded
+	// Read reads the settings from the same sources again, for a reload. nil: they
+	// cannot be.
+	Read func() (*settings.Settings, *config.Loaded, error)
 	// Server is for roles that may embed the queue.
 	Server StartServer
 	// drains is a role that only takes from the queue: what the servers promise
@@ -57,6 +61,8 @@ type base struct {
 	api   *api.API
 	// files are the certificate files in use.
 	files *config.TLSFiles
+	// reload has the settings that run now; s are those of the start.
+	reload *reload.Reloader
 	// server is the embedded queue, nil when it is elsewhere.
 	server broker.Server
 	// presence is what the others see of this process.
@@ -74,8 +80,10 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 	if p.Log == nil {
 		p.Log = os.Stderr
 	}
+	hangups, release := app.Hangups() // from now on: one that comes during the start must not end the process
+	defer release()
 	tuneCollector()
-	log, err := p.Settings.Log.Logger(p.Log)
+	log, level, err := p.Settings.Log.Logger(p.Log)
 	if err != nil {
 		return err
 	}
@@ -83,6 +91,7 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 	b.app = app.New(name, log)
 	b.app.DrainDelay = time.Duration(p.Settings.Stop.DrainDelay)
 	b.app.StopTimeout = time.Duration(p.Settings.Stop.Timeout)
+	b.makeReload(level)
 	return b.app.Run(ctx, func(ctx context.Context, _ *app.App) error {
 		b.reg.MustRegister(newCertificates(b.files))
 		var err error
@@ -90,6 +99,7 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 			return err
 		}
 		b.app.OnStop("stop fetching the keys of issuers", 5*time.Second, func(context.Context) error { b.auth.Close(); return nil })
+		b.reload.Add(reload.Part{Name: "auth", Keys: []string{"auth"}, Prepare: func(s *settings.Settings) (func(), error) { return b.auth.Prepare(s.Auth) }})
 		if err := b.serveAdmin(); err != nil {
 			return err
 		}
@@ -97,6 +107,7 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 			return err
 		}
 		b.watchCertificates()
+		b.openReload(hangups)
 		return nil
 	})
 }
@@ -117,18 +128,16 @@ func (b *base) serveAdmin() error {
 	if b.s.Admin.Listen == "" {
 		return nil
 	}
-	print := func(w io.Writer, format string) error { return config.Print(w, b.s, format) }
-	if b.p.Loaded != nil {
-		print = b.p.Loaded.Print
-	}
 	var err error
 	b.admin, err = admin.New(admin.Options{Config: b.s.Admin, Name: b.app.Name(), Registry: b.reg, State: b.app.State(),
-		TLSFiles: b.files, Auth: b.auth, EffectiveConfig: print, BuildInfo: app.Version(), Logger: b.log})
+		TLSFiles: b.files, Auth: b.auth, EffectiveConfig: b.reload.Print, BuildInfo: app.Version(), Logger: b.log})
 	if err != nil {
 		return err
 	}
 	b.api = api.New(b.admin, b.log)
+	b.admin.Handle(reload.Route, b.admin.Administrator(b.reload))
 	b.admin.Start(b.app)
+	b.status("configuration", b.reload.View)
 	b.status("totals", func(context.Context) any {
 		t, err := ReadTotals(b.reg)
 		if err != nil {
@@ -190,9 +199,10 @@ func (b *base) serveQueue(ctx context.Context, q queue.Queue, plan topology.Plan
 	b.status("queue", func(ctx context.Context) any { return all.Fresh(ctx, time.Second) })
 	eye := fleet.NewEye(q)
 	b.app.Go("watch of other processes", func(ctx context.Context) error { return watchFleet(ctx, eye) })
+	b.reload.Add(reload.Part{Name: "replays", Keys: []string{"replay.rate"}, Prepare: untouched}) // asked for at each job
 	if b.api != nil {
 		b.api.Attach(&api.Backend{Queue: q, Plan: plan, Process: b.presence.id, Fleet: eye, Watch: all, Jobs: job.NewStore(q),
-			Recorder: ledger.NewRecorder(q), ReplayRate: b.s.Replay.Rate})
+			Recorder: ledger.NewRecorder(q), ReplayRate: b.replayRate()})
 		b.app.OnStop("end taps, and answer for the queue no more", 5*time.Second, func(context.Context) error {
 			b.api.Detach()
 			return nil

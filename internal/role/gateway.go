@@ -24,6 +24,7 @@ func Gateway(ctx context.Context, p Process) error {
 		if err := b.makeStreams(ctx, q, plan); err != nil {
 			return err
 		}
+		b.ignores(ofWorkers...)
 		w := b.serveQueue(ctx, q, plan, true)
 		b.janitor(ctx, q, plan)
 		_, err = b.gateway(ctx, q, plan, w)

@@ -18,6 +18,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/ledger"
 	"github.com/penstock-otel/penstock/internal/pressure"
 	"github.com/penstock-otel/penstock/internal/queuewatch"
+	"github.com/penstock-otel/penstock/internal/reload"
 	"github.com/penstock-otel/penstock/internal/replay"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
@@ -36,6 +37,7 @@ func MetricsReference(w io.Writer) error {
 	job.NewMetrics(&d)
 	ledger.NewMetrics(&d)
 	replay.NewMetrics(&d)
+	reload.NewMetrics(&d)
 	d.MustRegister(identity.NewCollector(nil), worker.NewPoolCollector(nil), newDisk(""), newCertificates(nil), gateway.InFlightBytes(nil))
 	queuewatch.New(nil, topology.Plan{}, &d)
 	sort.Strings(d.rows)

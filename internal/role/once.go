@@ -30,7 +30,7 @@ func ReplayOnce(ctx context.Context, p Process, r Replay) (j job.Job, err error)
 		p.Log = os.Stderr
 	}
 	s := p.Settings
-	log, err := s.Log.Logger(p.Log)
+	log, _, err := s.Log.Logger(p.Log)
 	if err != nil {
 		return j, err
 	}

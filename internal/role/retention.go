@@ -9,6 +9,8 @@ import (
 	"github.com/penstock-otel/penstock/internal/ledger"
 	"github.com/penstock-otel/penstock/internal/pressure"
 	"github.com/penstock-otel/penstock/internal/queuewatch"
+	"github.com/penstock-otel/penstock/internal/reload"
+	"github.com/penstock-otel/penstock/internal/settings"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
@@ -34,6 +36,7 @@ func (b *base) janitor(ctx context.Context, q queue.Queue, plan topology.Plan) {
 		BeforePurge: ledger.NewRecorder(q).Purging,
 		Metrics:     janitor.NewMetrics(b.reg), Logger: app.Component(b.log, "janitor")})
 	b.app.Go("janitor", j.Run)
+	b.reload.Add(reload.Part{Name: "janitor", Keys: []string{"retention"}, Prepare: func(s *settings.Settings) (func(), error) { return j.Prepare(s.Retention) }})
 	b.status("retention", func(context.Context) any { return j.View() })
 }
 

@@ -27,6 +27,7 @@ func Worker(ctx context.Context, p Process) error {
 		if err := b.attach(ctx, q, plan); err != nil {
 			return err
 		}
+		b.ignores(ofGateways...)
 		b.serveQueue(ctx, q, plan, false)
 		return b.worker(q, plan)
 	})

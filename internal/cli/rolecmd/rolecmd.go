@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/role"
 	"github.com/penstock-otel/penstock/internal/settings"
 )
@@ -82,11 +83,18 @@ func (f *Flags) Source() settings.Source {
 
 // Process loads the settings; mistakes in them are usage errors.
 func (f *Flags) Process() (role.Process, error) {
-	s, loaded, err := settings.Load(f.Source())
+	return Load(f.Source())
+}
+
+// Load is a process with the settings of a source; mistakes in them are usage
+// errors.
+func Load(src settings.Source) (role.Process, error) {
+	read := func() (*settings.Settings, *config.Loaded, error) { return settings.Load(src) }
+	s, loaded, err := read()
 	if err != nil {
 		return role.Process{}, &UsageError{fmt.Errorf("configuration:\n%w", err)}
 	}
-	return role.Process{Settings: s, Loaded: loaded}, nil
+	return role.Process{Settings: s, Loaded: loaded, Read: read}, nil
 }
 
 // Role is a command that runs a role until a signal.
