@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Condition is a test of one attribute, compiled. It is safe for concurrent use.
@@ -103,7 +104,7 @@ func (c Condition) Match(a Attributes) bool {
 		return false
 	}
 	if c.match != nil {
-		return c.match.Match(v.text(nil))
+		return c.matches(v)
 	}
 	var scratch [32]byte // which would go to the heap if a regexp got it
 	text := v.text(scratch[:0])
@@ -113,6 +114,20 @@ func (c Condition) Match(a Attributes) bool {
 		}
 	}
 	return false
+}
+
+// textBuffers are of values that are no strings, for a regexp, which would send a buffer
+// on the stack to the heap each time.
+var textBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func (c *Condition) matches(v Value) bool {
+	if v.kind == StringValue {
+		return c.match.Match(v.b)
+	}
+	b := textBuffers.Get().(*[]byte) //nolint:forcetypeassert // New makes no other
+	defer textBuffers.Put(b)
+	*b = v.AppendText((*b)[:0])
+	return c.match.Match(*b)
 }
 
 // Match tells whether all of them hold.

@@ -32,7 +32,7 @@ func (l *lane) bury(h *held, r *record.Record, dead []ship.Dead) {
 		letters[i] = letterOf{deadletter.Letter{Reason: d.Reason.Reason, Code: d.Code, Detail: d.Detail, Destination: l.to.Name, FirstAt: h.past.failed}, d.Record.Items}
 	}
 	l.burial(h, letters, func(ctx context.Context, i int) error {
-		return deadletter.Publish(ctx, l.w.o.Queue, topology.DeadLetters, deadletter.OriginOf(h), dead[i].Record, dead[i].Part(""), letters[i].Letter)
+		return deadletter.Publish(ctx, l.w.o.Queue, topology.DeadLetters, deadletter.OriginOf(h), dead[i].Record, dead[i].Part(h.part), letters[i].Letter)
 	})
 }
 

@@ -39,6 +39,8 @@ type Destination struct {
 	MaxInFlight      int                `yaml:"max_in_flight" help:"Exports at a time."`
 	MaxInFlightBytes config.ByteSize    `yaml:"max_in_flight_bytes" help:"Bytes of groups being exported, before compression."`
 	Signals          []string           `yaml:"signals" help:"traces, metrics, logs. Empty: all."`
+	Tenants          []string           `yaml:"tenants" help:"Tenants whose data is sent; a name may begin or end with '*', and (none) is what has no tenant. Empty: all, and what has none."`
+	Where            []string           `yaml:"where" help:"Conditions on the attributes of a resource, all of which must hold: key, key=value, key=a|b or key=~regexp. What they leave out is not sent to this destination. Empty: all."`
 	OnRefusal        string             `yaml:"on_refusal" help:"When the destination refuses whatever is sent (wrong credentials, no such service): hold keeps the data in the queue until it is put right, dead_letter moves it to the dead letters." enum:"hold,dead_letter"`
 	Retry            Retry              `yaml:"retry"`
 	Breaker          Breaker            `yaml:"breaker"`
@@ -107,6 +109,7 @@ func (d Destination) Validate() error {
 		errs.add(err != nil, fmt.Sprintf("signals[%d]", i), "is %q: want traces, metrics or logs", s)
 		errs.add(slices.Contains(d.Signals[:i], s), fmt.Sprintf("signals[%d]", i), "is %s a second time", s)
 	}
+	errs = append(errs, d.validateRoute()...)
 	errs.add(d.Timeout <= 0, "timeout", "is %s: want more than 0s", d.Timeout)
 	errs.add(d.MaxInFlight < 1, "max_in_flight", "is %d: want at least 1", d.MaxInFlight)
 	errs.add(d.MaxInFlightBytes < config.MiB, "max_in_flight_bytes", "is %s: want at least 1MiB", d.MaxInFlightBytes)

@@ -1,14 +1,21 @@
 // Package worker drains the queue: it pulls groups, exports each to its
 // destination, and settles it by what the destination said.
 //
-//	stream ─durable export-<destination>─▶ lane ─▶ slot ─▶ decode, verify ─▶ exporter ─▶ settle
+//	stream ─durable export-<destination>─▶ lane ─▶ tenant? ─▶ slot ─▶ decode, verify ─▶ where? ─▶ exporter ─▶ settle
 //	                                        └─ kept alive from here to the settlement ─┘
 //
 // # Guarantees
 //
 //   - A message leaves a destination's durable only after the destination
 //     confirmed all of it, but for the items that the dead-letter stream
-//     confirmed (I2). Any other end gives it back.
+//     confirmed and those that its routes leave out (I2). Any other end gives it
+//     back.
+//   - A destination gets what its tenants and conditions take and nothing else;
+//     what is wanted whole goes out as it is stored. By the tenant a message is
+//     passed over before it has a slot, and never probes a destination. What is
+//     left out is counted, and once more what no destination wants. Routes change
+//     live (Prepare); a message that is half delivered goes on by those it began
+//     with.
 //   - Only items that the destination rejects, or that are too large alone, are
 //     dead-lettered; their neighbours are delivered (package ship, and
 //     docs/design/0006-settling.md). What a destination refuses for its own

@@ -23,6 +23,11 @@ type held struct {
 	tenant          string
 	items, rawBytes int
 	whole           bool // it is not to be cut now
+	// Of its items: those that the destination does not want, and of these the ones
+	// that nobody wants. part names the rest as a part of the message, "" when it
+	// is all of it.
+	unwanted, unrouted int
+	part               string
 
 	// claim is that of lead, which is h itself unless h is merged; it is released
 	// when the last of holders has let go of it.

@@ -27,7 +27,8 @@ type lane struct {
 	// pulled may have waited with it, its ack wait running; run's alone.
 	waited time.Time
 	// left was taken from the reader and not exported yet; run's alone.
-	left *held
+	left      *held
+	strangers strangers
 }
 
 // run pulls until the worker stops; trouble with the queue is waited out.
@@ -86,6 +87,10 @@ func (l *lane) pull(ctx context.Context, reader queue.Consumer) error {
 				return err
 			}
 			h = l.hold(d)
+		}
+		if !l.wanted(h) {
+			l.passOver(h)
+			continue
 		}
 		switch err := l.admit(ctx, h); {
 		case err == nil:

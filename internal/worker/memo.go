@@ -19,6 +19,7 @@ const (
 // past is what this process knows of the earlier turns of a message.
 type past struct {
 	progress ship.Progress
+	route    *route    // by whose conditions progress counts items
 	attempt  int       // the last that it gave back
 	failed   time.Time // for the first time; zero: it did not
 	cut      bool      // it is counted as split or bisected

@@ -31,12 +31,21 @@ func (l *lane) gather(reader queue.Consumer, h *held) (hs []*held) {
 	if !ok || h.send.probe {
 		return nil
 	}
+	over := 0
 	for room -= raw; max(len(hs), 1) < l.to.MergeMessages; {
 		d, ok := reader.TryNext()
 		if !ok {
 			break
 		}
 		next := l.hold(d)
+		if !l.wanted(next) {
+			if over++; over > maxMerge || l.w.counts(l.to, l.signal) { // to look for others' wishes may take time
+				l.left = next
+				break
+			}
+			l.passOver(next)
+			continue
+		}
 		raw, ok := l.small(next)
 		if !ok || raw > room || next.Message().Header[record.HeaderTenant] != h.Message().Header[record.HeaderTenant] {
 			l.left = next
@@ -98,13 +107,21 @@ func (l *lane) processMerged(hs []*held) {
 	if len(members) == 0 {
 		return
 	}
-	if err := hs[0].claim.takeBytes(l.w.work, 2*raw, stored); err != nil { // joined, and as the exporter encodes it
+	room := 2 * raw // joined, and as the exporter encodes it
+	if !l.w.routes.Load().of[l.to.at].whole() {
+		room += 2 * raw // one as it is, and what is left of all
+	}
+	if err := hs[0].claim.takeBytes(l.w.work, room, stored); err != nil {
 		for _, m := range members {
 			l.giveUp(m.held)
 		}
 		return
 	}
-	if len(members) == 1 {
+	members, raw = l.narrowAll(members)
+	switch len(members) {
+	case 0:
+		return
+	case 1:
 		l.deliver(members[0].held, members[0].record)
 		return
 	}
@@ -126,12 +143,21 @@ func (l *lane) processMerged(hs []*held) {
 	}
 }
 
+// narrowAll leaves what is wanted of each, and gives the bytes of it.
+func (l *lane) narrowAll(members []member) (left []member, raw int) {
+	left = members[:0]
+	for _, m := range members {
+		if r, ok := l.narrow(m.held, m.record); ok {
+			left = append(left, member{m.held, r})
+			raw += r.RawBytes
+		}
+	}
+	return left, raw
+}
+
 // exportMerged joins the payloads, which is the encoding of the merged request.
 func (l *lane) exportMerged(members []member, raw int) (result exporter.Result, items int, err error) {
-	buf, ok := l.to.joins.Get().(*[]byte)
-	if !ok {
-		buf = new([]byte)
-	}
+	buf := l.to.buffer()
 	defer l.to.joins.Put(buf)
 	*buf = slices.Grow((*buf)[:0], raw)
 	for _, m := range members {

@@ -10,7 +10,8 @@ import (
 // exporters; the destination is a label.
 type Metrics struct {
 	sent, rejected       [otlp.NumSignals]*prometheus.CounterVec
-	dead                 [otlp.NumSignals]*prometheus.CounterVec
+	dead, unwanted       [otlp.NumSignals]*prometheus.CounterVec
+	unrouted             *prometheus.CounterVec
 	possible             *prometheus.CounterVec
 	splits, bisections   *prometheus.CounterVec
 	merged               *prometheus.CounterVec
@@ -57,11 +58,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "penstock_exporter_send_seconds",
 			Help: "Time of one export attempt.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}, destination),
 	}
-	reg.MustRegister(m.seconds)
+	m.unrouted = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_worker_unrouted_items_total",
+		Help: "Items that no destination of this worker wants; they stay in the queue for the replay window. Counted by the first destination that takes the signal."}, []string{"signal"})
+	reg.MustRegister(m.seconds, m.unrouted)
 	for _, s := range otlp.Signals {
 		m.sent[s] = counter("penstock_exporter_sent_"+s.Items()+"_total", "Items that the destination confirmed.")
 		m.rejected[s] = counter("penstock_exporter_rejected_"+s.Items()+"_total", "Items that the destination took the request of and rejected (partial success).")
 		m.dead[s] = counter("penstock_exporter_dead_lettered_"+s.Items()+"_total", "Items moved to the dead-letter stream.")
+		m.unwanted[s] = counter("penstock_exporter_unwanted_"+s.Items()+"_total", "Items that were settled without being sent, because the destination's tenants and conditions leave them out.")
 	}
 	return m
 }
@@ -81,6 +85,8 @@ func (m *Metrics) of(name string) *destinationMetrics {
 		d.sent[s] = m.sent[s].WithLabelValues(name)
 		d.rejected[s] = m.rejected[s].WithLabelValues(name)
 		d.dead[s] = m.dead[s].WithLabelValues(name)
+		d.unwanted[s] = m.unwanted[s].WithLabelValues(name)
+		d.unrouted[s] = m.unrouted.WithLabelValues(s.String())
 		d.possible[s] = m.possible.WithLabelValues(name, s.String())
 	}
 	return d
@@ -88,6 +94,7 @@ func (m *Metrics) of(name string) *destinationMetrics {
 
 type destinationMetrics struct {
 	sent, rejected, dead, possible    [otlp.NumSignals]prometheus.Counter
+	unwanted, unrouted                [otlp.NumSignals]prometheus.Counter
 	splits, bisections, merged        prometheus.Counter
 	breakerState, requestLimit        prometheus.Gauge
 	breakerChanges                    map[string]prometheus.Counter

@@ -23,14 +23,17 @@ func (l *lane) process(h *held) {
 		return
 	}
 	raw := r.RawBytes
-	if h.past.progress.Began() || raw > l.to.limit.bytes() { // it will be cut
+	// It will be cut, or is to be held against conditions: as it is, and what is left.
+	if h.past.progress.Began() || raw > l.to.limit.bytes() || !l.routeOf(h).whole() {
 		raw = min(raw, int(l.to.MaxInFlightBytes)) * cutFactor
 	}
 	if err := h.claim.takeBytes(l.w.work, raw, len(r.Body)); err != nil {
 		l.giveUp(h)
 		return
 	}
-	l.deliver(h, r)
+	if r, ok = l.narrow(h, r); ok {
+		l.deliver(h, r)
+	}
 }
 
 // read decodes a message, and settles it when that cannot be done.

@@ -46,7 +46,9 @@ func (l *lane) delivered(h *held) {
 // is counted first: an ack of which nobody knows whether it arrived may have
 // settled the message, and what the queue has settled must be counted somewhere.
 func (l *lane) settled(h *held, dead int) {
-	l.to.tally.settled(l.signal, h.tenant, h.past, dead)
+	l.to.tally.settled(l.signal, h, dead)
+	l.to.metrics.unwanted[l.signal].Add(float64(h.unwanted))
+	l.to.metrics.unrouted[l.signal].Add(float64(h.unrouted))
 	l.acknowledge(h)
 }
 

@@ -192,24 +192,24 @@ func TestInDoubt(t *testing.T) {
 func TestTallyIsBounded(t *testing.T) {
 	var y tally
 	for i := range 3 * tallyTenants {
-		y.settled(otlp.Metrics, fmt.Sprintf("tenant-%04d", i), past{delivered: 2, rejected: 1, possible: 1}, 3)
+		y.settled(otlp.Metrics, &held{tenant: fmt.Sprintf("tenant-%04d", i), past: past{delivered: 2, rejected: 1, possible: 1}, unwanted: 4, unrouted: 2}, 3)
 	}
-	y.settled(otlp.Metrics, "tenant-0000", past{delivered: 5}, 0)
-	y.settled(otlp.Traces, "", past{delivered: 1}, 0)
+	y.settled(otlp.Metrics, &held{tenant: "tenant-0000", past: past{delivered: 5}}, 0)
+	y.settled(otlp.Traces, &held{past: past{delivered: 1}}, 0)
 	list := y.list("backend")
 	if len(list) != 2+tallyTenants || list[0] != (fleet.Tally{Destination: "backend", Signal: "traces", Exported: 1, Messages: 1}) {
 		t.Errorf("%d tallies, the first %+v", len(list), list[0])
 	}
 	others := uint64(2 * tallyTenants)
-	if got, want := list[1], (fleet.Tally{Destination: "backend", Signal: "metrics", Tenant: fleet.OtherTenants, Exported: 2 * others, Rejected: others, Dead: 3 * others, PossibleDuplicates: others, Messages: others}); got != want {
+	if got, want := list[1], (fleet.Tally{Destination: "backend", Signal: "metrics", Tenant: fleet.OtherTenants, Exported: 2 * others, Rejected: others, Dead: 3 * others, Unwanted: 4 * others, Unrouted: 2 * others, PossibleDuplicates: others, Messages: others}); got != want {
 		t.Errorf("others are %+v, want %+v", got, want)
 	}
 	if got := list[2]; got.Tenant != "tenant-0000" || got.Exported != 7 || got.Messages != 2 {
 		t.Errorf("the first tenant is %+v", got)
 	}
-	exported, rejected, dead := y.sums()
-	if exported["metrics"] != 6005 || rejected["metrics"] != 3000 || dead["metrics"] != 9000 || exported["traces"] != 1 {
-		t.Errorf("sums are %v, %v, %v", exported, rejected, dead)
+	exported, rejected, dead, unwanted := y.sums()
+	if exported["metrics"] != 6005 || rejected["metrics"] != 3000 || dead["metrics"] != 9000 || unwanted["metrics"] != 12000 || exported["traces"] != 1 {
+		t.Errorf("sums are %v, %v, %v, %v", exported, rejected, dead, unwanted)
 	}
 }
 

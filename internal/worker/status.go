@@ -28,7 +28,7 @@ func (w *Worker) Tally() (out []fleet.Tally) {
 
 func (to *destination) status() fleet.Destination {
 	s := fleet.Destination{Name: to.Name, Protocol: to.Protocol, Endpoints: to.Endpoints, InFlight: int(to.running.Load())}
-	s.Sent, s.Rejected, s.Dead = to.tally.sums()
+	s.Sent, s.Rejected, s.Dead, s.Unwanted = to.tally.sums()
 	var until time.Time
 	s.Breaker, until = to.breaker.state()
 	s.BreakerUntil = known(until)

@@ -20,9 +20,10 @@ type tally struct {
 	of [otlp.NumSignals]map[string]*fleet.Tally // mu
 }
 
-// settled counts a message: what its turns made of its items, and how many were
-// dead-lettered.
-func (t *tally) settled(s otlp.Signal, tenant string, p past, dead int) {
+// settled counts a message: what its turns made of its items, how many were
+// dead-lettered, and how many the destination does not want.
+func (t *tally) settled(s otlp.Signal, h *held, dead int) {
+	tenant, p := h.tenant, &h.past
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.of[s][tenant]
@@ -41,6 +42,8 @@ func (t *tally) settled(s otlp.Signal, tenant string, p past, dead int) {
 	c.Exported += uint64(p.delivered)
 	c.Rejected += uint64(p.rejected)
 	c.Dead += uint64(dead)
+	c.Unwanted += uint64(h.unwanted)
+	c.Unrouted += uint64(h.unrouted)
 	c.PossibleDuplicates += uint64(p.possible)
 	c.Messages++
 }
@@ -62,12 +65,15 @@ func (t *tally) list(destination string) (out []fleet.Tally) {
 }
 
 // sums are the items by signal.
-func (t *tally) sums() (exported, rejected, dead map[string]uint64) {
-	exported, rejected, dead = map[string]uint64{}, map[string]uint64{}, map[string]uint64{}
+func (t *tally) sums() (exported, rejected, dead, unwanted map[string]uint64) {
+	exported, rejected, dead, unwanted = map[string]uint64{}, map[string]uint64{}, map[string]uint64{}, map[string]uint64{}
 	for _, c := range t.list("") {
 		exported[c.Signal] += c.Exported
 		rejected[c.Signal] += c.Rejected
 		dead[c.Signal] += c.Dead
+		if c.Unwanted > 0 {
+			unwanted[c.Signal] += c.Unwanted
+		}
 	}
-	return exported, rejected, dead
+	return exported, rejected, dead, unwanted
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker/exporter"
 	"github.com/penstock-otel/penstock/pkg/queue"
@@ -23,8 +24,13 @@ type Options struct {
 	// Exporters by destination name; the worker closes them when it stops.
 	Destinations []Destination
 	Exporters    map[string]exporter.Exporter
-	Metrics      *Metrics
-	Logger       *slog.Logger
+	// Allows tells whether a destination may have the data of a tenant, "" being
+	// what has none. It is asked for each message when it is taken, so that it may
+	// answer otherwise from one to the next, and is called from many goroutines.
+	// nil: each may have all.
+	Allows  func(tenant, destination string) bool
+	Metrics *Metrics
+	Logger  *slog.Logger
 }
 
 // Worker is the role. Made by New, started by Start, ended by Stop.
@@ -32,6 +38,7 @@ type Worker struct {
 	o            Options
 	destinations []*destination
 	lanes        []*lane
+	routes       atomic.Pointer[routes]
 	gaveUp       atomic.Int64 // exports ended by Stop
 
 	// Three contexts, ended in this order by Stop.
@@ -49,6 +56,8 @@ type Worker struct {
 // destination is what the lanes of one destination share.
 type destination struct {
 	Destination
+	at       int // in Worker.destinations and in routes
+	signals  [otlp.NumSignals]bool
 	exporter exporter.Exporter
 	slots    *slots
 	metrics  *destinationMetrics
@@ -70,22 +79,30 @@ type destination struct {
 // New makes a worker that has started nothing.
 func New(o Options) (*Worker, error) {
 	w := &Worker{o: o}
-	for _, d := range o.Destinations {
+	now := &routes{}
+	for i, d := range o.Destinations {
 		x, ok := o.Exporters[d.Name]
 		if !ok {
 			return nil, fmt.Errorf("destination %s has no exporter", d.Name)
 		}
-		to := &destination{Destination: d, exporter: x, slots: newSlots(d.MaxInFlight, int64(d.MaxInFlightBytes)), metrics: o.Metrics.of(d.Name)}
+		r, err := compileRoute(d)
+		if err != nil {
+			return nil, fmt.Errorf("destination %s: %w", d.Name, err)
+		}
+		now.of = append(now.of, r)
+		to := &destination{Destination: d, at: i, exporter: x, slots: newSlots(d.MaxInFlight, int64(d.MaxInFlightBytes)), metrics: o.Metrics.of(d.Name)}
 		to.breaker = newBreaker(d.Breaker, to.metrics)
 		to.limit = newLimit(int(d.MaxRequestBytes), to.metrics.requestLimit)
 		w.destinations = append(w.destinations, to)
 		for _, s := range d.Takes() {
+			to.signals[s] = true
 			for _, stream := range o.Plan.Streams(s) {
 				to.news.streams = append(to.news.streams, stream)
 				w.lanes = append(w.lanes, &lane{w: w, to: to, signal: s, stream: stream, log: o.Logger.With("destination", d.Name, "stream", stream)})
 			}
 		}
 	}
+	w.routes.Store(now)
 	w.pull, w.stopPull = context.WithCancel(context.Background())
 	w.work, w.stopWork = context.WithCancel(context.Background())
 	w.settle, w.stopSettle = context.WithCancel(context.Background())

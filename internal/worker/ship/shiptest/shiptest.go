@@ -31,6 +31,31 @@ func Logs(from, n, pad int) []byte {
 	return out
 }
 
+// Teams is Logs with a resource for each run of items of one team, which has it as
+// its attribute "team"; "" has no attribute.
+func Teams(from, n int, team func(i int) string) []byte {
+	var out []byte
+	for at := from; at < from+n; {
+		name, to := team(at), at+1
+		for to < from+n && team(to) == name {
+			to++
+		}
+		var resource []byte
+		if name != "" {
+			value := field(nil, 1, []byte(name))
+			resource = field(nil, 1, field(field(nil, 1, []byte("team")), 2, value))
+		}
+		var scope []byte
+		for i := at; i < to; i++ {
+			record := binary.LittleEndian.AppendUint64([]byte{1<<3 | 1}, 1_700_000_000_000_000_000)
+			scope = field(scope, 2, field(record, 5, field(nil, 1, fmt.Appendf(nil, "item-%07d;", i))))
+		}
+		out = field(out, 1, field(field(nil, 1, resource), 2, scope))
+		at = to
+	}
+	return out
+}
+
 func field(dst []byte, number int, value []byte) []byte {
 	dst = append(dst, byte(number<<3|2))
 	dst = binary.AppendUvarint(dst, uint64(len(value)))
