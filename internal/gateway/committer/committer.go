@@ -50,7 +50,7 @@ func New(o Options) *Committer {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	slots := 0
 	for _, s := range otlp.Signals {
-		c.lanes[s] = &lane{c: c, signal: s, busy: make([]int, len(o.Streams[s]))}
+		c.lanes[s] = &lane{c: c, signal: s, tenants: map[string]*tenant{}, busy: make([]int, len(o.Streams[s]))}
 		slots += len(o.Streams[s]) * o.Config.CommitsInFlight
 	}
 	c.raw = buffers{size: int(o.Config.MaxBytes), keep: slots + otlp.NumSignals}

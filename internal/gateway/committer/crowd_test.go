@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/penstock-otel/penstock/internal/otlp"
@@ -137,5 +138,38 @@ func TestAMessageLeavesRoomForADeadLetter(t *testing.T) {
 	}
 	if largest < limit-reserve-3000 {
 		t.Errorf("the largest message has %d bytes: the limit was not tried", largest)
+	}
+}
+
+// TestTenantsTakeTurns has one tenant with many full groups and one with a single
+// request that came after them: it is committed next.
+func TestTenantsTakeTurns(t *testing.T) {
+	cfg := one()
+	cfg.MaxItems = 100
+	b := newBench(t, cfg, codec.None)
+	g := sample.New(1, sample.Shape{})
+	open := b.gate.close()
+	var tickets []Ticket
+	for range 20 {
+		p, info := request(t, g, otlp.Traces, 100)
+		tickets = append(tickets, b.add(t, otlp.Traces, "noisy", p, info))
+	}
+	<-b.gate.waiting // the first is in flight and holds the only slot
+	for _, name := range []string{"quiet", "calm"} {
+		p, info := request(t, g, otlp.Traces, 1)
+		tickets = append(tickets, b.add(t, otlp.Traces, name, p, info))
+	}
+	open()
+	for _, ticket := range tickets {
+		confirmed(t, ticket)
+	}
+	var order []string
+	for n := uint64(1); n <= b.messages(t, "T"); n++ {
+		r, _ := b.stored(t, "T", n)
+		order = append(order, r.Tenant)
+	}
+	want := append([]string{"noisy", "noisy", "quiet", "calm"}, slices.Repeat([]string{"noisy"}, 18)...)
+	if !slices.Equal(order, want) {
+		t.Errorf("committed in the order %v, want %v", order, want)
 	}
 }

@@ -17,6 +17,8 @@
 //     encoded requests is merging them: each Export*ServiceRequest is one
 //     repeated field. A request larger than a group is split at resource,
 //     scope, then item boundaries, and confirmed when all its parts are.
+//   - Tenants take turns, a group each: one that fills many does not delay the
+//     others by more than the one that is being committed.
 //   - One ULID names a published message, the same on each retry of it.
 //   - A group whose callers have all gone is not retried any more.
 //

@@ -9,55 +9,73 @@ import (
 	"github.com/penstock-otel/penstock/internal/otlp"
 )
 
-// lane gathers and commits the groups of one signal.
+// lane gathers and commits the groups of one signal. Tenants take turns: each
+// gets one group committed before the next is asked, so that one with much to
+// commit does not keep the others waiting.
 type lane struct {
 	c      *Committer
 	signal otlp.Signal
 
 	mu      sync.Mutex
-	open    []*group    // mu; gathering, oldest first, one a tenant
-	ready   []*group    // mu; closed because full, oldest first
-	busy    []int       // mu; commits in flight of each shard
-	timer   *time.Timer // mu; of MaxDelay; nil when not armed
-	turn    int         // mu; the shard to be preferred among equals
-	stopped bool        // mu
+	turns   []*tenant          // mu; those that have groups, the next one first
+	tenants map[string]*tenant // mu; the same by name
+	busy    []int              // mu; commits in flight of each shard
+	timer   *time.Timer        // mu; of MaxDelay; nil when not armed
+	turn    int                // mu; the shard to be preferred among equals
+	stopped bool               // mu
+}
+
+// tenant is what one tenant has to commit. It is in the lane while it has a
+// group.
+type tenant struct {
+	name  string
+	open  *group   // gathering; nil without
+	ready []*group // closed because full, oldest first
 }
 
 // add joins a request of at most MaxBytes to the open group of its tenant.
-func (l *lane) add(tenant string, p []byte, info otlp.Info) part {
+func (l *lane) add(name string, p []byte, info otlp.Info) part {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	g := l.gathering(tenant)
-	if g != nil && l.overflows(g, len(p), info.Items) {
-		l.close(g)
-		g = nil
+	t := l.tenant(name)
+	if t.open != nil && l.overflows(t.open, len(p), info.Items) {
+		t.close()
 	}
-	if g != nil && !g.join() {
-		l.abandon(g)
-		g = nil
+	if t.open != nil && !t.open.join() {
+		l.abandon(t.open)
+		t = l.tenant(name) // it may have left the lane with its last group
 	}
-	if g == nil {
-		g = &group{lane: l, signal: l.signal, tenant: tenant, opened: time.Now(), done: make(chan struct{})}
-		g.raw, g.full = l.c.raw.get(len(p))
-		g.ctx, g.cancel = context.WithCancel(l.c.ctx)
-		g.join()
-		l.open = append(l.open, g)
+	if t.open == nil {
+		t.open = l.group(name, len(p))
 	}
+	g := t.open
 	index := g.add(p, info)
 	if l.full(g) {
-		l.close(g)
+		t.close()
 	}
 	l.dispatch()
 	return part{g, index}
 }
 
-func (l *lane) gathering(tenant string) *group {
-	for _, g := range l.open {
-		if g.tenant == tenant {
-			return g
-		}
+// tenant is the entry of one, made where there is none. The lock is held, and the
+// caller gives it a group.
+func (l *lane) tenant(name string) *tenant {
+	t, ok := l.tenants[name]
+	if !ok {
+		t = &tenant{name: name}
+		l.tenants[name] = t
+		l.turns = append(l.turns, t)
 	}
-	return nil
+	return t
+}
+
+// group is a new one with a caller that has joined.
+func (l *lane) group(name string, bytes int) *group {
+	g := &group{lane: l, signal: l.signal, tenant: name, opened: time.Now(), done: make(chan struct{})}
+	g.raw, g.full = l.c.raw.get(bytes)
+	g.ctx, g.cancel = context.WithCancel(l.c.ctx)
+	g.join()
+	return g
 }
 
 func (l *lane) overflows(g *group, bytes, items int) bool {
@@ -70,24 +88,30 @@ func (l *lane) full(g *group) bool {
 	return len(g.raw) >= int(cfg.MaxBytes) || cfg.MaxItems > 0 && g.items >= cfg.MaxItems
 }
 
-// close ends the gathering of g; dispatch takes it from ready.
-func (l *lane) close(g *group) {
-	l.open = without(l.open, g)
-	l.ready = append(l.ready, g)
+// close ends the gathering; dispatch takes the group from ready.
+func (t *tenant) close() {
+	t.ready = append(t.ready, t.open)
+	t.open = nil
 }
 
 // drop ends a group that all callers have left, unless it is being committed.
 func (l *lane) drop(g *group) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if slices.Contains(l.open, g) || slices.Contains(l.ready, g) {
+	if t := l.tenants[g.tenant]; t != nil && (t.open == g || slices.Contains(t.ready, g)) {
 		l.abandon(g)
 	}
 }
 
 // abandon ends a group that is open or ready. The lock is held.
 func (l *lane) abandon(g *group) {
-	l.open, l.ready = without(l.open, g), without(l.ready, g)
+	t := l.tenants[g.tenant]
+	if t.open == g {
+		t.open = nil
+	} else {
+		t.ready = slices.DeleteFunc(t.ready, func(o *group) bool { return o == g })
+	}
+	l.leave(t)
 	l.c.metrics.abandoned.Inc()
 	g.fail(0, len(g.members), errAbandoned)
 	l.c.raw.put(g.raw, g.full)
@@ -95,9 +119,13 @@ func (l *lane) abandon(g *group) {
 	close(g.done)
 }
 
-// without removes g from a list and keeps the order.
-func without(list []*group, g *group) []*group {
-	return slices.DeleteFunc(list, func(o *group) bool { return o == g })
+// leave takes a tenant without groups out of the lane.
+func (l *lane) leave(t *tenant) {
+	if t.open != nil || len(t.ready) > 0 {
+		return
+	}
+	delete(l.tenants, t.name)
+	l.turns = slices.DeleteFunc(l.turns, func(o *tenant) bool { return o == t })
 }
 
 // dispatch starts commits while there are free slots and groups to commit.
@@ -119,22 +147,48 @@ func (l *lane) dispatch() {
 	}
 }
 
-// next takes the group that is to be committed now, or nil.
+// next takes the group that is to be committed now, or nil: that of the first
+// tenant in turn whose group is full or has gathered long enough. The tenant goes
+// to the end.
 func (l *lane) next() *group {
-	if len(l.ready) > 0 {
-		g := l.ready[0]
-		l.ready = append(l.ready[:0], l.ready[1:]...)
+	soonest := time.Duration(-1)
+	for i, t := range l.turns {
+		left := t.due(time.Duration(l.c.cfg.MaxDelay))
+		if left > 0 && !l.stopped {
+			if soonest < 0 || left < soonest {
+				soonest = left
+			}
+			continue
+		}
+		copy(l.turns[i:], l.turns[i+1:])
+		l.turns[len(l.turns)-1] = t
+		g := t.take()
+		l.leave(t)
 		return g
 	}
-	if len(l.open) == 0 {
-		return nil
+	if soonest > 0 {
+		l.arm(soonest)
 	}
-	g := l.open[0]
-	if left := time.Duration(l.c.cfg.MaxDelay) - time.Since(g.opened); left > 0 && !l.stopped {
-		l.arm(left)
-		return nil
+	return nil
+}
+
+// due is how long the next group of the tenant is still to gather.
+func (t *tenant) due(delay time.Duration) time.Duration {
+	if len(t.ready) > 0 || delay == 0 {
+		return 0
 	}
-	l.open = append(l.open[:0], l.open[1:]...)
+	return delay - time.Since(t.open.opened)
+}
+
+// take takes the oldest group.
+func (t *tenant) take() *group {
+	if len(t.ready) == 0 {
+		g := t.open
+		t.open = nil
+		return g
+	}
+	g := t.ready[0]
+	t.ready = slices.Delete(t.ready, 0, 1)
 	return g
 }
 
