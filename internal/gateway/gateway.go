@@ -35,6 +35,8 @@ type Options struct {
 	Plan topology.Plan
 	// Wire lists the compression of each destination, for codec auto.
 	Wire []string
+	// Door says who a request is of, and how much that one may send.
+	Door receiver.Door
 	// Pressure, unless nil, refuses requests that the queue has no room for.
 	Pressure func(otlp.Signal) *otlp.Refusal
 	// Full, unless nil, is the wait asked of clients when the queue itself was full
@@ -69,6 +71,7 @@ func Start(ctx context.Context, a *app.App, o Options) (*Gateway, error) {
 
 	metrics := receiver.NewMetrics(o.Registry)
 	g := &Gateway{intake: receiver.NewIntake(o.Config.Limits, commits, metrics, o.Logger)}
+	g.intake.Door = o.Door
 	g.intake.Pressure, g.intake.Full = o.Pressure, o.Full
 	o.Registry.MustRegister(InFlightBytes(g.intake.InFlightBytes))
 	if err := g.listen(ctx, o); err != nil {

@@ -22,6 +22,7 @@ const (
 	ReasonNotFound             Reason = "not_found"
 	ReasonUnauthenticated      Reason = "unauthenticated"
 	ReasonPermissionDenied     Reason = "permission_denied"
+	ReasonIdentityUnavailable  Reason = "identity_unavailable"
 	ReasonRateLimited          Reason = "rate_limited"
 	ReasonOverloaded           Reason = "overloaded" // the admission budget is spent
 	ReasonQueueFull            Reason = "queue_full"

@@ -38,6 +38,7 @@ var wantTable = map[Reason]struct {
 	"not_found":              {codes.Unimplemented, 404, Permanent, false},
 	"unauthenticated":        {codes.Unauthenticated, 401, Permanent, false},
 	"permission_denied":      {codes.PermissionDenied, 403, Permanent, false},
+	"identity_unavailable":   {codes.Unavailable, 503, Retry, true},
 	"rate_limited":           {codes.ResourceExhausted, 429, Retry, true},
 	"overloaded":             {codes.Unavailable, 503, Retry, true},
 	"queue_full":             {codes.Unavailable, 503, Retry, true},

@@ -23,6 +23,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/queuewatch"
 	"github.com/penstock-otel/penstock/internal/reload"
 	"github.com/penstock-otel/penstock/internal/settings"
+	"github.com/penstock-otel/penstock/internal/tenant"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
@@ -67,6 +68,8 @@ type base struct {
 	server broker.Server
 	// presence is what the others see of this process.
 	presence *presence
+	// tenants bounds what each may send, and says where its data may go.
+	tenants *tenant.Registry
 	// keeper of the ledger, nil in a role that puts nothing in.
 	keeper *ledger.Keeper
 }
@@ -88,6 +91,11 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 		return err
 	}
 	b := &base{p: p, s: p.Settings, log: log, reg: prometheus.NewRegistry(), files: new(config.TLSFiles)}
+	var counts *tenant.Metrics // of what comes in
+	if !p.drains {
+		counts = tenant.NewMetrics(b.reg)
+	}
+	b.tenants = tenant.New(b.s.Tenants, int64(b.s.Gateway.Limits.MaxInFlightBytes), counts)
 	b.app = app.New(name, log)
 	b.app.DrainDelay = time.Duration(p.Settings.Stop.DrainDelay)
 	b.app.StopTimeout = time.Duration(p.Settings.Stop.Timeout)

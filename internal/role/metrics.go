@@ -20,6 +20,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/queuewatch"
 	"github.com/penstock-otel/penstock/internal/reload"
 	"github.com/penstock-otel/penstock/internal/replay"
+	"github.com/penstock-otel/penstock/internal/tenant"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
 )
@@ -31,6 +32,7 @@ func MetricsReference(w io.Writer) error {
 	identity.NewMetrics(&d)
 	receiver.NewMetrics(&d)
 	committer.NewMetrics(&d)
+	tenant.NewMetrics(&d)
 	worker.NewMetrics(&d)
 	janitor.NewMetrics(&d)
 	pressure.NewMetrics(&d)

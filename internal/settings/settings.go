@@ -15,6 +15,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/gateway"
 	"github.com/penstock-otel/penstock/internal/identity"
 	"github.com/penstock-otel/penstock/internal/janitor"
+	"github.com/penstock-otel/penstock/internal/tenant"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
 )
@@ -29,6 +30,7 @@ const EnvFile = "PENSTOCK_CONFIG"
 type Settings struct {
 	Queue        broker.Config        `yaml:"queue"`
 	Gateway      gateway.Config       `yaml:"gateway"`
+	Tenants      tenant.Config        `yaml:"tenants"`
 	Worker       worker.Config        `yaml:"worker"`
 	Destinations []worker.Destination `yaml:"destinations" help:"Where telemetry goes; each drains at its own pace. Empty: one debug destination that prints a summary."`
 	Retention    janitor.Config       `yaml:"retention"`
@@ -48,7 +50,7 @@ type Stop struct {
 // Default is the configuration without file, environment and flags.
 func Default() Settings {
 	return Settings{
-		Queue: broker.DefaultConfig(), Gateway: gateway.DefaultConfig(), Worker: worker.DefaultConfig(),
+		Queue: broker.DefaultConfig(), Gateway: gateway.DefaultConfig(), Tenants: tenant.DefaultConfig(), Worker: worker.DefaultConfig(),
 		Retention: janitor.DefaultConfig(), Replay: DefaultReplay(), Auth: identity.DefaultConfig(), Admin: admin.DefaultConfig(), Log: app.DefaultLogConfig(),
 		Stop: Stop{Timeout: config.Duration(50 * time.Second)},
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/internal/tenant"
 )
 
 // admission is the budget of bytes in flight. It never blocks: what does not
@@ -49,6 +50,7 @@ func (a *admission) give(n int) { a.used.Add(-int64(n)) }
 // the request.
 type claim struct {
 	a    *admission
+	pass *tenant.Pass // whose share it takes from too; nil: nobody's
 	held int
 }
 
@@ -62,7 +64,13 @@ func (c *claim) grow(n int) *otlp.Refusal {
 		return otlp.Refuse(otlp.ReasonTooLarge, nil,
 			"to take this request %d bytes of memory are needed and gateway.limits.max_in_flight_bytes is %d: send smaller batches", n, c.a.limit)
 	}
+	if c.pass != nil {
+		if r := c.pass.Hold(n-c.held, c.held); r != nil {
+			return r
+		}
+	}
 	if r := c.a.take(n - c.held); r != nil {
+		c.free(n - c.held)
 		return r
 	}
 	c.held = n
@@ -73,7 +81,15 @@ func (c *claim) grow(n int) *otlp.Refusal {
 func (c *claim) shrink(n int) {
 	if n < c.held {
 		c.a.give(c.held - n)
+		c.free(c.held - n)
 		c.held = n
+	}
+}
+
+// free gives back to the tenant's share.
+func (c *claim) free(n int) {
+	if c.pass != nil {
+		c.pass.Free(n)
 	}
 }
 

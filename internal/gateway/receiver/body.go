@@ -94,5 +94,5 @@ func unread(r *http.Request, used int, err error) *otlp.Refusal {
 }
 
 func tooLarge(limit int, what string) *otlp.Refusal {
-	return otlp.Refuse(otlp.ReasonTooLarge, nil, "%s is larger than gateway.limits.max_request_bytes of %d: send smaller batches", what, limit)
+	return otlp.Refuse(otlp.ReasonTooLarge, nil, "%s is larger than the limit of %d bytes (gateway.limits.max_request_bytes, or that of the tenant): send smaller batches", what, limit)
 }

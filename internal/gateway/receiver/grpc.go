@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc/experimental"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 
 	"github.com/penstock-otel/penstock/internal/grpcwire"
 	"github.com/penstock-otel/penstock/internal/otlp"
@@ -164,37 +166,61 @@ func (g *GRPC) unknown(_ any, stream grpc.ServerStream) error {
 
 // export is one call of a signal's Export.
 func (g *GRPC) export(ctx context.Context, s otlp.Signal, recv func(*grpcwire.Frame) error) ([]byte, error) {
-	in := g.intake
-	if r := in.admit(s); r != nil {
-		return nil, in.refused(s, transportGRPC, 0, r)
+	v, r := g.intake.enter(ctx, s, transportGRPC, g.knock(ctx))
+	if r != nil {
+		return nil, r
 	}
+	defer v.leave()
 	frame := grpcwire.Frame{KeepCompressed: true, Pool: g.pool}
 	received := g.receiving.begin(ctx)
 	err := recv(&frame)
 	received()
 	if err != nil {
-		return nil, in.refused(s, transportGRPC, 0, receiveRefusal(ctx, err, int(in.limits.MaxRequestBytes)))
+		return nil, v.refused(0, receiveRefusal(ctx, err, int(g.intake.limits.MaxRequestBytes)))
 	}
-	held := claim{a: &in.admission}
-	defer held.release()
-	if r := g.unpack(ctx, &frame, &held); r != nil {
+	if r := unpack(ctx, &frame, v); r != nil {
 		frame.Free()
-		return nil, in.refused(s, transportGRPC, 0, r)
+		return nil, v.refused(0, r)
 	}
 	payload, free := frame.Bytes(g.pool)
 	frame.Free()
 	// The buffer is the message's alone: the check may repair text in it.
-	result, r := in.accept(ctx, transportGRPC, s, payload, free)
+	result, r := v.accept(ctx, payload, free)
 	if r != nil {
 		return nil, r
 	}
 	return otlp.AppendResponse(nil, s, int64(result.Rejected), result.Why), nil
 }
 
+// knock is what the headers and the connection of a call say.
+func (g *GRPC) knock(ctx context.Context) knock {
+	k := knock{listener: "otlp_grpc"}
+	d := &g.intake.Door
+	if h := d.header(); h != "" {
+		k.tenants = metadata.ValueFromIncomingContext(ctx, h)
+	}
+	if d.Authenticate == nil {
+		return k
+	}
+	tokens, keys := metadata.ValueFromIncomingContext(ctx, "authorization"), metadata.ValueFromIncomingContext(ctx, "x-api-key")
+	k.credentials = len(tokens) + len(keys)
+	k.Authorization, k.Key = last(tokens), last(keys)
+	if p, ok := peer.FromContext(ctx); ok {
+		k.peer = p.Addr.String()
+		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
+			k.Certificate = leaf(&info.State)
+		}
+	}
+	return k
+}
+
 // unpack decompresses a message with memory that was claimed before.
-func (g *GRPC) unpack(ctx context.Context, f *grpcwire.Frame, held *claim) *otlp.Refusal {
-	limit := int(g.intake.limits.MaxRequestBytes)
+func unpack(ctx context.Context, f *grpcwire.Frame, v *visit) *otlp.Refusal {
+	limit, held := v.limit(), &v.held
 	packed := f.Len()
+	if packed > limit { // of the tenant; gRPC holds the gateway's own
+		return tooLarge(limit, "the message")
+	}
 	if r := held.grow(packed); r != nil || f.Encoding == "" {
 		return r
 	}

@@ -98,8 +98,8 @@ func webEncoding(r *http.Request) string { return strings.ToLower(r.Header.Get("
 
 // webPayload is the message of a gRPC-Web body, in raw. The limit is that of the
 // message: its frame and base64 come on top.
-func (h *HTTP) webPayload(r *http.Request, raw *body, held *claim, f form) ([]byte, *otlp.Refusal) {
-	limit := int(h.intake.limits.MaxRequestBytes)
+func (h *HTTP) webPayload(r *http.Request, raw *body, v *visit, f form) ([]byte, *otlp.Refusal) {
+	limit, held := v.limit(), &v.held
 	most := limit + webHead
 	if f == formWebText {
 		most = base64.StdEncoding.EncodedLen(most)

@@ -38,6 +38,7 @@ type setup struct {
 	maxMessage  int
 	tls         *tls.Config
 	patience    time.Duration
+	door        Door
 	cutAtStop   bool // the test leaves calls that never end
 }
 
@@ -75,6 +76,7 @@ func open(t testing.TB, change ...func(*setup)) *door {
 	commits := committer.New(committer.Options{Config: s.batch, Queue: d.pub, Streams: streams, Compression: policy, Metrics: committer.NewMetrics(prometheus.NewRegistry())})
 	log := slog.New(slog.DiscardHandler)
 	d.Intake = NewIntake(s.limits, commits, NewMetrics(d.reg), log)
+	d.Intake.Door = s.door
 	if d.g, err = newGRPC(t.Context(), s.grpc, d.Intake, s.tls.Clone(), s.patience); err != nil {
 		t.Fatal(err)
 	}

@@ -103,26 +103,26 @@ func (h *HTTP) route(w http.ResponseWriter, r *http.Request) {
 
 // serve is one request of a signal. web says that its path is gRPC's.
 func (h *HTTP) serve(w http.ResponseWriter, r *http.Request, s otlp.Signal, web bool) {
-	in := h.intake
 	f, refusal := readable(r, web)
-	if refusal == nil {
-		refusal = in.admit(s)
-	}
 	if refusal != nil {
-		refuse(w, r, in.refused(s, transportHTTP, 0, refusal))
+		refuse(w, r, h.intake.refused(s, transportHTTP, 0, refusal))
 		return
 	}
-	held := claim{a: &in.admission}
-	defer held.release()
+	v, refusal := h.intake.enter(r.Context(), s, transportHTTP, h.knock(r))
+	if refusal != nil {
+		refuse(w, r, refusal)
+		return
+	}
+	defer v.leave()
 	raw := body{pool: h.pool}
 	defer raw.free() // when not given back earlier
-	payload, refusal := h.payload(r, &raw, &held, s, f)
+	payload, refusal := h.payload(r, &raw, v, f)
 	if refusal != nil {
-		refuse(w, r, in.refused(s, transportHTTP, 0, refusal))
+		refuse(w, r, v.refused(0, refusal))
 		return
 	}
-	held.shrink(len(payload))
-	result, refusal := in.accept(r.Context(), transportHTTP, s, payload, raw.free)
+	v.held.shrink(len(payload))
+	result, refusal := v.accept(r.Context(), payload, raw.free)
 	if refusal != nil {
 		refuse(w, r, refusal)
 		return
@@ -130,13 +130,29 @@ func (h *HTTP) serve(w http.ResponseWriter, r *http.Request, s otlp.Signal, web 
 	succeed(w, r, f, s, int64(result.Rejected), result.Why)
 }
 
+// knock is what the headers and the connection of a request say.
+func (h *HTTP) knock(r *http.Request) knock {
+	k := knock{listener: "otlp_http", peer: r.RemoteAddr}
+	d := &h.intake.Door
+	if name := d.header(); name != "" {
+		k.tenants = r.Header.Values(name)
+	}
+	if d.Authenticate == nil {
+		return k
+	}
+	tokens, keys := r.Header.Values("Authorization"), r.Header.Values("X-Api-Key")
+	k.credentials = len(tokens) + len(keys)
+	k.Authorization, k.Key, k.Certificate = last(tokens), last(keys), leaf(r.TLS)
+	return k
+}
+
 // payload is the request as protobuf bytes: in raw, or a slice that the
 // collector frees. What else it took is given back, but not the claim on it.
-func (h *HTTP) payload(r *http.Request, raw *body, held *claim, s otlp.Signal, f form) ([]byte, *otlp.Refusal) {
+func (h *HTTP) payload(r *http.Request, raw *body, v *visit, f form) ([]byte, *otlp.Refusal) {
 	if f >= formWeb {
-		return h.webPayload(r, raw, held, f)
+		return h.webPayload(r, raw, v, f)
 	}
-	limit := int(h.intake.limits.MaxRequestBytes)
+	limit, held := v.limit(), &v.held
 	packed := body{pool: h.pool}
 	defer packed.free()
 	var payload []byte
@@ -151,7 +167,7 @@ func (h *HTTP) payload(r *http.Request, raw *body, held *claim, s otlp.Signal, f
 		return payload, refusal
 	}
 	defer raw.free()
-	return fromJSON(s, payload, held)
+	return fromJSON(v.signal, payload, held)
 }
 
 func plain(encoding string) bool {

@@ -101,6 +101,8 @@ func refuse(w http.ResponseWriter, r *http.Request, refusal *otlp.Refusal) {
 		w.Header().Set("Retry-After", strconv.Itoa(after))
 	}
 	switch refusal.Reason {
+	case otlp.ReasonUnauthenticated: // RFC 9110, 15.5.2
+		w.Header().Set("WWW-Authenticate", `Bearer realm="penstock"`)
 	case otlp.ReasonMethodNotAllowed:
 		w.Header().Set("Allow", http.MethodPost)
 	case otlp.ReasonUnsupportedMediaType: // RFC 9110, 15.5.16

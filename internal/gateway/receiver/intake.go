@@ -37,6 +37,9 @@ type Intake struct {
 	said      *app.Repeat // of refusals that an operator should know of
 	draining  atomic.Bool
 
+	// Door says who a request is of, and how much that one may send. Set it before
+	// serving.
+	Door Door
 	// Pressure, unless nil, refuses requests of a signal that the queue has no
 	// room for, before they are read. It is asked for each request; set it
 	// before serving.
@@ -64,57 +67,53 @@ func (in *Intake) Close() { in.said.Stop() }
 // InFlightBytes is the admission budget in use now.
 func (in *Intake) InFlightBytes() int64 { return in.admission.used.Load() }
 
-// admit refuses before anything of the request is read.
-func (in *Intake) admit(s otlp.Signal) *otlp.Refusal {
-	if in.draining.Load() {
-		return otlp.Refuse(otlp.ReasonShuttingDown, nil, "this gateway is stopping").WithRetryAfter(jitter(retryStopping))
-	}
-	if in.Pressure != nil {
-		if r := in.Pressure(s); r != nil {
-			return r
-		}
-	}
-	return in.admission.full()
-}
-
 // accept checks, counts and commits one request and waits for its
 // confirmation. payload is owned by the request and may be changed (repair);
 // copied is called as soon as it is not needed any more, in every case.
-func (in *Intake) accept(ctx context.Context, transport string, s otlp.Signal, payload []byte, copied func()) (committer.Result, *otlp.Refusal) {
+func (v *visit) accept(ctx context.Context, payload []byte, copied func()) (committer.Result, *otlp.Refusal) {
+	in := v.in
 	begin := time.Now()
 	size := len(payload)
-	info, err := otlp.Check(s, payload, otlp.CheckOptions{RejectUTF8: in.limits.RejectBadUTF8})
+	info, err := otlp.Check(v.signal, payload, otlp.CheckOptions{RejectUTF8: in.limits.RejectBadUTF8})
 	if err != nil {
 		copied()
-		return committer.Result{}, in.refused(s, transport, 0, otlp.AsRefusal(err))
+		return committer.Result{}, v.refused(0, otlp.AsRefusal(err))
 	}
+	v.pass.Spend(info.Items, size)
 	in.metrics.repaired.Add(float64(info.Repaired))
 	if info.Items == 0 {
 		copied()
-		in.metrics.requests.WithLabelValues(s.String(), transport, "empty").Inc()
+		in.metrics.requests.WithLabelValues(v.signal.String(), v.transport, "empty").Inc()
 		return committer.Result{}, nil
 	}
-	ticket, err := in.commit.Add(s, "", payload, info)
+	ticket, err := in.commit.Add(v.signal, v.pass.Tenant(), payload, info)
 	copied()
 	if err != nil {
-		return committer.Result{}, in.refused(s, transport, info.Items, in.answer(ctx, s, err))
+		return committer.Result{}, v.refused(info.Items, in.answer(ctx, v.signal, err))
 	}
 	waiting, cancel := context.WithTimeout(ctx, time.Duration(in.limits.CommitTimeout))
 	result, err := ticket.Wait(waiting)
 	cancel()
-	in.metrics.seconds.WithLabelValues(transport).Observe(time.Since(begin).Seconds())
+	in.metrics.seconds.WithLabelValues(v.transport).Observe(time.Since(begin).Seconds())
 	if err != nil {
-		return committer.Result{}, in.refused(s, transport, info.Items, in.answer(ctx, s, err))
+		return committer.Result{}, v.refused(info.Items, in.answer(ctx, v.signal, err))
 	}
-	in.metrics.bytes.WithLabelValues(s.String(), transport).Add(float64(size))
-	in.metrics.accepted[s].WithLabelValues(transport).Add(float64(info.Items - result.Rejected))
+	v.accepted(info.Items, result, size)
+	return result, nil
+}
+
+// accepted counts a request that is durable.
+func (v *visit) accepted(items int, result committer.Result, size int) {
+	m, signal := v.in.metrics, v.signal.String()
+	m.bytes.WithLabelValues(signal, v.transport).Add(float64(size))
+	m.accepted[v.signal].WithLabelValues(v.transport).Add(float64(items - result.Rejected))
+	v.pass.Accepted(items-result.Rejected, size)
 	outcome := "accepted"
 	if result.Rejected > 0 {
 		outcome = "partial"
-		in.metrics.refused[s].WithLabelValues(transport, string(otlp.ReasonTooLarge)).Add(float64(result.Rejected))
+		m.refused[v.signal].WithLabelValues(v.transport, string(otlp.ReasonTooLarge)).Add(float64(result.Rejected))
 	}
-	in.metrics.requests.WithLabelValues(s.String(), transport, outcome).Inc()
-	return result, nil
+	m.requests.WithLabelValues(signal, v.transport, outcome).Inc()
 }
 
 // refused counts a refusal, logs it where an operator should know, and hands it

@@ -1,0 +1,65 @@
+package receiver
+
+import (
+	"context"
+
+	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/internal/tenant"
+)
+
+// visit is one request inside: who pays for it, and what it holds. It belongs
+// to the goroutine of the request, which ends it by leave.
+type visit struct {
+	in        *Intake
+	signal    otlp.Signal
+	transport string
+	pass      tenant.Pass
+	held      claim
+}
+
+// enter lets a request in before anything of it is read, or refuses.
+func (in *Intake) enter(ctx context.Context, s otlp.Signal, transport string, k knock) (*visit, *otlp.Refusal) {
+	if in.draining.Load() {
+		return nil, in.refused(s, transport, 0, otlp.Refuse(otlp.ReasonShuttingDown, nil, "this gateway is stopping").WithRetryAfter(jitter(retryStopping)))
+	}
+	pass, r := in.Door.enter(ctx, s, k)
+	if r != nil {
+		return nil, in.refused(s, transport, 0, r)
+	}
+	v := &visit{in: in, signal: s, transport: transport, pass: pass}
+	v.held = claim{a: &in.admission, pass: &v.pass}
+	if r := in.room(s); r != nil {
+		defer v.leave()
+		return nil, v.refused(0, r)
+	}
+	return v, nil
+}
+
+// room refuses when nothing can be taken.
+func (in *Intake) room(s otlp.Signal) *otlp.Refusal {
+	if in.Pressure != nil {
+		if r := in.Pressure(s); r != nil {
+			return r
+		}
+	}
+	return in.admission.full()
+}
+
+// limit is the largest request that is taken, as sent and decompressed.
+func (v *visit) limit() int { return v.pass.MaxRequestBytes(int(v.in.limits.MaxRequestBytes)) }
+
+// refused counts a refusal, and takes nothing from the tenant for one that is no
+// fault of its own.
+func (v *visit) refused(items int, r *otlp.Refusal) *otlp.Refusal {
+	v.pass.Refused(r.Reason)
+	if r.Reason.Retryable() && r.Reason != otlp.ReasonRateLimited {
+		v.pass.Refund()
+	}
+	return v.in.refused(v.signal, v.transport, items, r)
+}
+
+// leave gives back what the request held.
+func (v *visit) leave() {
+	v.held.release()
+	v.pass.End()
+}
