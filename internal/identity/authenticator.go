@@ -86,6 +86,9 @@ func (a *Authenticator) Prepare(c Config) (apply func(), err error) {
 	next := &state{c: c, issuers: map[string]*issuer{}, cache: newCache()}
 	if roles != 0 {
 		next.anonymous = &Identity{Subject: MethodAnonymous, Method: MethodAnonymous, Roles: roles}
+		if !c.Authenticates() { // a name separates then, and protects nothing
+			next.anonymous.SpeaksFor = []string{AnyTenant}
+		}
 	}
 	if c.KeysFile != "" {
 		if next.keys, err = newKeyStore(c.KeysFile, a.now(), a.log, a.metrics); err != nil {

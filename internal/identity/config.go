@@ -194,10 +194,13 @@ func loopback(host string) bool {
 const maxTenantName = 63
 
 // CheckTenant says what is wrong with a tenant's name: 1 to 63 letters, digits,
-// -, _ and . are right.
+// -, _ and . are right, the first a letter or digit.
 func CheckTenant(name string) error {
 	if name == "" || len(name) > maxTenantName {
 		return fmt.Errorf("has %d bytes: a tenant's name has 1 to %d", len(name), maxTenantName)
+	}
+	if strings.IndexByte("-_.", name[0]) >= 0 {
+		return fmt.Errorf("is %q: a tenant's name begins with a letter or digit", name)
 	}
 	for _, c := range []byte(name) {
 		switch {

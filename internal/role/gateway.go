@@ -36,5 +36,5 @@ func Gateway(ctx context.Context, p Process) error {
 func (b *base) gateway(ctx context.Context, q queue.Queue, plan topology.Plan, w *queuewatch.Watch) (*gateway.Gateway, error) {
 	guard := b.pressure(w, plan)
 	return gateway.Start(ctx, b.app, gateway.Options{Config: b.s.Gateway, Queue: q, Plan: plan, Wire: b.s.Wire(),
-		Door: receiver.Door{Tenants: b.tenants}, Pressure: guard.Refuse, Full: guard.RetryAfter, Registry: b.reg, TLSFiles: b.files, Logger: app.Component(b.log, "gateway")})
+		Door: receiver.Door{Authenticate: b.auth.Authenticate, Tenants: b.tenants}, Pressure: guard.Refuse, Full: guard.RetryAfter, Registry: b.reg, TLSFiles: b.files, Logger: app.Component(b.log, "gateway")})
 }

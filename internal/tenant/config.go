@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/penstock-otel/penstock/internal/config"
+	"github.com/penstock-otel/penstock/internal/identity"
 	"github.com/penstock-otel/penstock/internal/otlp"
 )
 
@@ -102,7 +103,7 @@ func (l Limits) Validate() error {
 // Validate answers in the user's keys. That of the limits is the merged one's,
 // which Config cannot blame on a line; so it is asked here, without defaults.
 func (o Override) Validate() error {
-	if err := CheckName(o.Name); err != nil {
+	if err := identity.CheckTenant(o.Name); err != nil {
 		return errors.Join(config.KeyError("name", "%w", err), o.alone().Validate())
 	}
 	return o.alone().Validate()

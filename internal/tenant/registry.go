@@ -119,7 +119,7 @@ func nameOf(who *identity.Identity, named []string) (string, *otlp.Refusal) {
 	if name == "" {
 		return own, nil
 	}
-	if err := CheckName(name); err != nil {
+	if err := identity.CheckTenant(name); err != nil {
 		return "", otlp.Refuse(otlp.ReasonMalformed, nil, "the tenant %v", err)
 	}
 	if who != nil && !who.Speaks(name) {
