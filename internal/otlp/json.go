@@ -32,12 +32,16 @@ var newRequest = [NumSignals]func() exportRequest{
 
 // AppendProtoFromJSON appends the protobuf encoding of an Export*ServiceRequest
 // in OTLP JSON, as the Collector's pdata decodes it: unknown members are
-// ignored, enums may be names, 64-bit integers may be strings. It is not for
+// ignored, 64-bit integers may be strings; names in place of enum numbers and
+// keys in snake_case are refused, as the specification has it. It is not for
 // the hot path. The result is still to go through Check, which counts it and
 // repairs strings. The error is a *Malformed. Objects and lists may be nested
 // 1000 deep.
 func AppendProtoFromJSON(dst []byte, sig Signal, b []byte) ([]byte, error) {
 	if err := soundJSON(b); err != nil {
+		return dst, err
+	}
+	if err := strictJSON(sig, b); err != nil {
 		return dst, err
 	}
 	out, err := convert("OTLP JSON", func(r exportRequest) ([]byte, error) {
