@@ -3,6 +3,7 @@ package receiver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync/atomic"
@@ -99,6 +100,9 @@ func (v *visit) accept(ctx context.Context, payload []byte, copied func()) (comm
 		return committer.Result{}, v.refused(info.Items, in.answer(ctx, v.signal, err))
 	}
 	v.accepted(info.Items, result, size)
+	if info.Repaired > 0 && result.Why == "" { // OTLP 1.11, "Partial Success": a warning, nothing is rejected
+		result.Why = fmt.Sprintf("%d texts were not UTF-8: their bad bytes were replaced by '?', everything else is as it was sent", info.Repaired)
+	}
 	return result, nil
 }
 

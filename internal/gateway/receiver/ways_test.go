@@ -225,8 +225,12 @@ func TestTextThatIsNotUTF8(t *testing.T) {
 		if err := exportBytes(testContext(t), d.dial(t), otlp.Logs, bad); err != nil {
 			t.Fatal(err)
 		}
-		if a := d.send(t, otlp.Logs, typeProtobuf, "", bad); a.code != http.StatusOK {
+		a := d.send(t, otlp.Logs, typeProtobuf, "", bad)
+		if a.code != http.StatusOK {
 			t.Fatal(a)
+		}
+		if rejected, warning, err := otlp.ParseResponse(a.body); err != nil || rejected != 0 || !strings.Contains(warning, "1 texts were not UTF-8") {
+			t.Errorf("the answer warns by %d rejected, %q, %v", rejected, warning, err)
 		}
 		if got, _ := d.stored(t, otlp.Logs); !bytes.Equal(got, append(want, want...)) {
 			t.Errorf("stored is %q, want %q twice", got, want)
