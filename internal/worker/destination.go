@@ -41,7 +41,7 @@ type Destination struct {
 	Signals          []string           `yaml:"signals" help:"traces, metrics, logs. Empty: all."`
 	Tenants          []string           `yaml:"tenants" help:"Tenants whose data is sent; a name may begin or end with '*', and (none) is what has no tenant. Empty: all, and what has none."`
 	Where            []string           `yaml:"where" help:"Conditions on the attributes of a resource, all of which must hold: key, key=value, key=a|b or key=~regexp. What they leave out is not sent to this destination. Empty: all."`
-	OnRefusal        string             `yaml:"on_refusal" help:"When the destination refuses whatever is sent (wrong credentials, no such service): hold keeps the data in the queue until it is put right, dead_letter moves it to the dead letters." enum:"hold,dead_letter"`
+	OnRefusal        string             `yaml:"on_refusal" help:"When the destination refuses whatever is sent (wrong credentials, no such service): hold keeps the data in the queue until it is put right, dead_letter moves it to the dead letters, strict does so too with what Penstock retries beyond the letter of OTLP (HTTP 408 and 425, RESOURCE_EXHAUSTED of a small request)." enum:"hold,dead_letter,strict"`
 	Retry            Retry              `yaml:"retry"`
 	Breaker          Breaker            `yaml:"breaker"`
 	Pool             Pool               `yaml:"pool"`
@@ -51,6 +51,7 @@ type Destination struct {
 const (
 	Hold       = "hold"
 	DeadLetter = "dead_letter"
+	Strict     = "strict"
 )
 
 // Retry is the back-off of retryable failures.
@@ -115,7 +116,7 @@ func (d Destination) Validate() error {
 	errs.add(d.MaxInFlightBytes < config.MiB, "max_in_flight_bytes", "is %s: want at least 1MiB", d.MaxInFlightBytes)
 	errs.add(d.MaxRequestBytes < config.KiB, "max_request_bytes", "is %s: want at least 1KiB", d.MaxRequestBytes)
 	errs.add(d.MergeMessages < 1 || d.MergeMessages > maxMerge, "merge_messages", "is %d: want 1 to %d", d.MergeMessages, maxMerge)
-	errs.add(d.OnRefusal != Hold && d.OnRefusal != DeadLetter, "on_refusal", "is %q: want hold or dead_letter", d.OnRefusal)
+	errs.add(d.OnRefusal != Hold && d.OnRefusal != DeadLetter && d.OnRefusal != Strict, "on_refusal", "is %q: want hold, dead_letter or strict", d.OnRefusal)
 	return errors.Join(errs...)
 }
 

@@ -132,7 +132,7 @@ func (l *lane) processMerged(hs []*held) {
 		l.mergedTaken(members, items, result)
 		return
 	case errors.As(err, &e) && e.Kind != exporter.Retryable:
-		if !heldBack(e, raw, l.to.OnRefusal != DeadLetter) {
+		if !heldBack(e, raw, l.to.OnRefusal) {
 			l.unmerge(members)
 			return
 		}

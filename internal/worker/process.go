@@ -72,7 +72,7 @@ func (l *lane) ship(h *held, r *record.Record) (ship.Outcome, error) {
 // shipping are those of a shipment of h.
 func (l *lane) shipping(h *held) ship.Options {
 	return ship.Options{MaxRequestBytes: l.to.limit.bytes(), MaxRawBytes: int(l.to.MaxInFlightBytes), Progress: &h.past.progress,
-		DeadLetterRefusals: l.to.OnRefusal == DeadLetter, Cutter: h}
+		DeadLetterRefusals: l.to.OnRefusal != Hold, Strict: l.to.OnRefusal == Strict, Cutter: h}
 }
 
 // errApart: a message that was merged is to be cut, once the others were tried.

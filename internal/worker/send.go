@@ -50,19 +50,18 @@ func (*sender) Close() error { return nil }
 // heard tells throttle, breaker and limit of an answer.
 func (s *sender) heard(q *exporter.Request, e *exporter.Error, whole bool) {
 	l, to := s.l, s.l.to
-	holds := to.OnRefusal != DeadLetter
 	if e == nil {
 		to.health.succeeded()
 	} else {
 		to.health.failed(e)
 		l.count(e)
 	}
-	say := hear(e, q.RawBytes, whole, holds)
+	say := hear(e, q.RawBytes, whole, to.OnRefusal)
 	if say == unheard {
 		s.noAnswer()
 		return
 	}
-	if e != nil && e.Kind == exporter.TooLarge && !heldBack(e, q.RawBytes, holds) {
+	if e != nil && e.Kind == exporter.TooLarge && !heldBack(e, q.RawBytes, to.OnRefusal) {
 		to.limit.tooLarge(q.RawBytes)
 	}
 	hold, open, opened := s.judge(e, say)

@@ -148,11 +148,22 @@ func TestMemo(t *testing.T) {
 func TestHear(t *testing.T) {
 	f := func(kind exporter.Kind, code string, after time.Duration, whole, holds bool, want word) {
 		t.Helper()
-		if got := hear(&exporter.Error{Kind: kind, Code: code, After: after}, 100, whole, holds); got != want {
+		policy := DeadLetter
+		if holds {
+			policy = Hold
+		}
+		if got := hear(&exporter.Error{Kind: kind, Code: code, After: after}, 100, whole, policy); got != want {
 			t.Errorf("%s %s after %s, whole %t, holds %t: %d, want %d", kind, code, after, whole, holds, got, want)
 		}
 	}
-	if hear(nil, 1, true, true) != alive {
+	for _, e := range []*exporter.Error{{Kind: exporter.Permanent, Code: "HTTP 408"}, {Kind: exporter.TooLarge, Code: "RESOURCE_EXHAUSTED"}} {
+		for policy, want := range map[string]word{Hold: failing, DeadLetter: failing, Strict: alive} {
+			if got := hear(e, 100, true, policy); got != want {
+				t.Errorf("%s with on_refusal %s: %d, want %d", e.Code, policy, got, want)
+			}
+		}
+	}
+	if hear(nil, 1, true, Hold) != alive {
 		t.Error("a success is no sign of life")
 	}
 	f(exporter.Retryable, "UNAVAILABLE", 0, true, true, failing)

@@ -29,7 +29,7 @@ var unsent = []string{"busy", "canceled", "undecodable", "too_large"}
 // hear tells what an error says; nil is a success. whole: the request was a
 // message as it is, of which nothing was taken yet. holds: a refusal is waited
 // out and not a death.
-func hear(e *exporter.Error, bytes int, whole, holds bool) word {
+func hear(e *exporter.Error, bytes int, whole bool, onRefusal string) word {
 	switch {
 	case e == nil:
 		return alive
@@ -39,7 +39,7 @@ func hear(e *exporter.Error, bytes int, whole, holds bool) word {
 		return alive
 	case e.Kind == exporter.Retryable:
 		return failing
-	case heldBack(e, bytes, holds):
+	case heldBack(e, bytes, onRefusal):
 		return failing
 	case e.Kind == exporter.Permanent && faulty(e.Code):
 		if whole {
@@ -92,8 +92,8 @@ func inDoubt(e *exporter.Error) bool {
 }
 
 // heldBack tells whether an error speaks of the destination and not of items, so
-// that these wait. holds: refusals do, which are deaths else.
-func heldBack(e *exporter.Error, bytes int, holds bool) bool {
+// that these wait, by the policy of the destination.
+func heldBack(e *exporter.Error, bytes int, onRefusal string) bool {
 	held, ok := ship.Holds(e, bytes)
-	return ok && (holds || held.Kind == exporter.Retryable)
+	return ok && onRefusal != Strict && (onRefusal == Hold || held.Kind == exporter.Retryable)
 }

@@ -45,6 +45,10 @@ type Options struct {
 	// DeadLetterRefusals makes items dead that a destination refuses with a code
 	// that speaks of itself (see Refuses), where else Ship returns the error.
 	DeadLetterRefusals bool
+	// Strict makes items dead by every answer that OTLP calls not retryable, with
+	// those that a quota or a passing fault may be behind (see Holds). It goes with
+	// DeadLetterRefusals.
+	Strict bool
 	// Cutter is asked before the record is cut. nil: it may be.
 	Cutter Cutter
 }
@@ -194,7 +198,7 @@ func (s *shipment) export(q *exporter.Request) (*Reason, error) {
 	if !errors.As(err, &e) || e.Kind == exporter.Retryable {
 		return nil, err
 	}
-	if held, ok := Holds(e, q.RawBytes); ok && (held.Kind == exporter.Retryable || !s.o.DeadLetterRefusals) {
+	if held, ok := Holds(e, q.RawBytes); ok && !s.o.Strict && (held.Kind == exporter.Retryable || !s.o.DeadLetterRefusals) {
 		return nil, held
 	}
 	s.answered()

@@ -308,6 +308,21 @@ func TestPassingAnswersAreRetryable(t *testing.T) {
 	}
 }
 
+// By the letter of the specification a client gives up after these answers.
+func TestStrictRetriesNothingBeyondTheSpecification(t *testing.T) {
+	for _, code := range []string{"HTTP 408", "HTTP 425", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED"} {
+		err := permanent(code)
+		if code == "RESOURCE_EXHAUSTED" {
+			err = tooLarge(code)
+		}
+		b := &shiptest.Backend{Judge: func([]int, int) error { return err }}
+		out, got := ship.Ship(t.Context(), b, group(t, codec.S2, 1), ship.Options{DeadLetterRefusals: true, Strict: true})
+		if n, _ := b.Requests(); got != nil || n != 1 || len(out.Dead) != 1 || out.Dead[0].Code != code {
+			t.Errorf("%s: %d requests, %+v, %v", code, n, out, got)
+		}
+	}
+}
+
 // A refusal whose letter was never confirmed says nothing of the next answer: the
 // good items of the record are delivered.
 func TestRefusalThatWasNotBuriedIsForgotten(t *testing.T) {
