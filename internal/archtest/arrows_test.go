@@ -86,6 +86,12 @@ func TestArrowsPointDown(t *testing.T) {
 			if strings.HasPrefix(local, "pkg/") && !within(local, to) {
 				t.Errorf("%s imports %s: packages below pkg/ stand alone", local, to)
 			}
+			if strings.HasPrefix(local, "conformance") && !strings.HasPrefix(to, "conformance") {
+				t.Errorf("%s imports %s: the conformance suite is for every endpoint, and stands alone", local, to)
+			}
+			if strings.HasPrefix(to, "conformance") && !strings.HasPrefix(local, "conformance") {
+				t.Errorf("%s imports %s: the product does not link the conformance suite", local, to)
+			}
 			if strings.HasPrefix(to, "cmd/") {
 				t.Errorf("%s imports %s: nothing imports a command", local, to)
 			}
