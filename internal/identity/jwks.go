@@ -37,6 +37,7 @@ type keySet struct {
 	metrics *Metrics
 
 	current atomic.Pointer[fetched]
+	patient time.Duration
 	kick    chan struct{} // asks for a fetch before its time
 	waiting chan struct{} // a place for each request that waits
 
@@ -61,7 +62,7 @@ func newKeySet(c Issuer, now func() time.Time, log *slog.Logger, m *Metrics) (*k
 	if err != nil {
 		return nil, err
 	}
-	k := &keySet{c: c, client: client, now: now, log: log, metrics: m, kick: make(chan struct{}, 1), waiting: make(chan struct{}, maxWaiting), done: make(chan struct{})}
+	k := &keySet{c: c, client: client, now: now, log: log, metrics: m, patient: patience, kick: make(chan struct{}, 1), waiting: make(chan struct{}, maxWaiting), done: make(chan struct{})}
 	k.current.Store(&fetched{})
 	return k, nil
 }
@@ -217,7 +218,7 @@ func (k *keySet) ask(ctx context.Context) bool {
 	default:
 		return false
 	}
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(k.patient)
 	defer timer.Stop()
 	select {
 	case <-done:
