@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/penstock-otel/penstock/internal/config"
 )
 
 const (
@@ -42,6 +45,19 @@ func (e *StatusError) Error() string {
 		text += fmt.Sprintf("; %s: %s", strings.TrimPrefix(x.Location, "body."), x.Message)
 	}
 	return text
+}
+
+// Access is how this process asks an admin port: who it is, and by what TLS.
+type Access struct {
+	Token config.Secret // an API key or a JWT; "": none
+	TLS   config.TLSClient
+}
+
+type accessKey struct{}
+
+// WithAccess has Get, Ask and Stream ask by a.
+func WithAccess(ctx context.Context, a Access) context.Context {
+	return context.WithValue(ctx, accessKey{}, a)
 }
 
 // Get asks another process's admin port; see Ask. It waits at most 30 s.
@@ -97,7 +113,7 @@ func Stream(ctx context.Context, addr, path string, each func(line []byte) error
 }
 
 func request(ctx context.Context, method, addr, path string, body any) (*http.Response, error) {
-	url := strings.TrimSuffix(base(addr), "/") + "/" + strings.TrimPrefix(path, "/")
+	url := strings.TrimSuffix(URL(addr, false), "/") + "/" + strings.TrimPrefix(path, "/")
 	var content io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -116,10 +132,24 @@ func request(ctx context.Context, method, addr, path string, body any) (*http.Re
 	if strings.HasPrefix(req.URL.Path, "/api/") {
 		req.Header.Set("Accept", "application/json")
 	}
+	access, _ := ctx.Value(accessKey{}).(Access)
+	tlsConfig, err := access.TLS.Config()
+	if err != nil {
+		return nil, err
+	}
+	if access.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+access.Token.Reveal())
+	}
 	// One question a process: no connection is kept, and no proxy is asked
-	// about a port of our own.
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	// about a port of our own. A redirect is not followed: the token is for who
+	// was asked.
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: tlsConfig},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
+	var unknown x509.UnknownAuthorityError
+	if errors.As(err, &unknown) {
+		return nil, fmt.Errorf("the certificate of the admin port leads to no authority that is known; name that one by --ca-file: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no answer from the admin port; is the process running, and is this its admin.listen? %w", err)
 	}
@@ -140,14 +170,19 @@ func readAnswer(resp *http.Response) ([]byte, error) {
 	return body, nil
 }
 
-// base turns a listen address into the URL by which this machine reaches it.
-func base(addr string) string {
+// URL turns a listen address into the URL by which this machine reaches it; a URL
+// stays as it is.
+func URL(addr string, speaksTLS bool) string {
 	if strings.HasPrefix(addr, "http://") || strings.HasPrefix(addr, "https://") {
 		return addr
 	}
+	scheme := "http://"
+	if speaksTLS {
+		scheme = "https://"
+	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "http://" + addr
+		return scheme + addr
 	}
 	switch host {
 	case "", "0.0.0.0":
@@ -155,5 +190,5 @@ func base(addr string) string {
 	case "::":
 		host = "::1"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return scheme + net.JoinHostPort(host, port)
 }

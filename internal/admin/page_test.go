@@ -197,7 +197,7 @@ func TestGet(t *testing.T) {
 	if _, err := Get(t.Context(), r.Addr(), "/cut"); err == nil {
 		t.Error("a cut answer is taken")
 	}
-	if got := base("[::]:1"); got != "http://[::1]:1" {
+	if got := URL("[::]:1", false); got != "http://[::1]:1" {
 		t.Error(got)
 	}
 }

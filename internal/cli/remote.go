@@ -27,7 +27,7 @@ func askJSON(ctx context.Context, method, addr, path string, body, into any) err
 		return &rolecmd.UsageError{Err: err}
 	}
 	if err != nil || into == nil {
-		return err
+		return rolecmd.Explain(err)
 	}
 	if err := json.Unmarshal(answer, into); err != nil {
 		return fmt.Errorf("the answer of %s to %s is not that of this version of Penstock: %w", addr, path, err)

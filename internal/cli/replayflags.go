@@ -42,7 +42,7 @@ func addSpecFlags(cmd *cobra.Command) *specFlags {
 	fs.StringVar(&f.protocol, "protocol", "grpc", "of --endpoint: grpc, http or file")
 	fs.StringVar(&f.compression, "compression", "", "of --endpoint: none, gzip, zstd or snappy")
 	fs.BoolVar(&f.insecure, "insecure", false, "of --endpoint: plain text")
-	fs.StringVar(&f.caFile, "ca-file", "", "of --endpoint: `file` with the certificates of its authority")
+	fs.StringVar(&f.caFile, "endpoint-ca-file", "", "of --endpoint: `file` with the certificates of its authority")
 	fs.StringArrayVar(&f.headers, "header", nil, "of --endpoint: `name=reference` such as 'authorization=Bearer ${env:PENSTOCK_REPLAY_TOKEN}'; the worker resolves it")
 	fs.StringVar(&f.rate, "rate", "", "bytes before compression a second, such as 20MiB, or unlimited (default: that of the process asked)")
 	fs.IntVar(&f.s.ItemsRate, "items-rate", 0, "items a second (default: no bound)")

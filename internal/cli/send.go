@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock-otel/penstock/internal/cli/rolecmd"
+	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/send"
 )
@@ -30,7 +31,7 @@ type Sent struct {
 
 func sendCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "send", Short: "send test telemetry to an OTLP receiver", Args: cobra.NoArgs,
-		Example: "  penstock send --signal traces --count 1000\n  penstock send --protocol http --target http://127.0.0.1:4318 --compression zstd --rate 500 --count 0"}
+		Example: "  penstock send --signal traces --count 1000\n  penstock send --protocol http --target http://127.0.0.1:4318 --compression zstd --rate 500 --count 0\n  penstock send --token-file ./key --tenant shop --ca-file ca.pem --target gateway.example:4317"}
 	fs := cmd.Flags()
 	target := fs.String("target", "", "host:port for grpc, base URL for http (default: 127.0.0.1:4317 or http://127.0.0.1:4318)")
 	protocol := fs.String("protocol", "grpc", "grpc or http")
@@ -43,10 +44,27 @@ func sendCommand() *cobra.Command {
 	clients := fs.Int("clients", 1, "requests in flight, for each signal")
 	seed := fs.Uint64("seed", 1, "of the content")
 	timeout := fs.Duration("timeout", 30*time.Second, "how long a request is sent again before it is given up; 0s: for ever")
+	tenant := fs.String("tenant", "", "tenant of what is sent, as the header "+tenantHeader)
+	headers := fs.StringArray("header", nil, "a header to send along, as `name=value`, again for more")
+	access := rolecmd.AccessFlags(cmd)
 	output := rolecmd.OutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		a, err := access()
+		if err != nil {
+			return err
+		}
 		c := send.Config{Target: *target, Protocol: *protocol, Insecure: !*tls, Items: *count, Rate: *rate, Batch: *batch,
 			Compression: *compression, Clients: *clients, Seed: *seed, Patience: *timeout}
+		if c.TLS, err = a.TLS.Config(); err != nil {
+			return &rolecmd.UsageError{Err: err}
+		}
+		c.Token = a.Token
+		if a.TLS != (config.TLSClient{}) {
+			c.Insecure = false
+		}
+		if c.Headers, err = parseHeaders(*headers, *tenant); err != nil {
+			return &rolecmd.UsageError{Err: err}
+		}
 		if c.Target == "" {
 			c.Target = map[string]string{"grpc": "127.0.0.1:4317", "http": "http://127.0.0.1:4318"}[c.Protocol]
 		}
@@ -63,6 +81,25 @@ func sendCommand() *cobra.Command {
 		return runSend(cmd, c, *output)
 	}
 	return cmd
+}
+
+// tenantHeader names the tenant, unless the gateway has another name for it.
+const tenantHeader = "X-Scope-OrgID"
+
+// parseHeaders reads name=value; no value is quoted.
+func parseHeaders(texts []string, tenant string) ([]send.Header, error) {
+	var all []send.Header
+	for n, text := range texts {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("--header, the one at place %d: want name=value", n+1)
+		}
+		all = append(all, send.Header{Name: name, Value: config.Secret(value)})
+	}
+	if tenant != "" {
+		all = append(all, send.Header{Name: tenantHeader, Value: config.Secret(tenant)})
+	}
+	return all, nil
 }
 
 // sayRetries tells why requests are sent again: at once, then every few seconds.

@@ -94,5 +94,5 @@ func showTap(cmd *cobra.Command, addr, path, format string) error {
 	case errors.Is(err, context.Canceled):
 		return nil
 	}
-	return err
+	return rolecmd.Explain(err)
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/penstock-otel/penstock/internal/grpcwire"
@@ -28,10 +29,10 @@ func dial(c Config) (client, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &httpClient{base: strings.TrimSuffix(c.Target, "/"), enc: enc,
-			http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: c.Clients * len(c.Signals), IdleConnTimeout: time.Minute}, Timeout: patience}}, nil
+		return &httpClient{base: strings.TrimSuffix(c.Target, "/"), enc: enc, headers: c.headers(),
+			http: &http.Client{CheckRedirect: stay, Transport: &http.Transport{TLSClientConfig: c.TLS, MaxIdleConnsPerHost: c.Clients * len(c.Signals), IdleConnTimeout: time.Minute}, Timeout: patience}}, nil
 	}
-	creds := credentials.NewTLS(nil)
+	creds := credentials.NewTLS(c.TLS)
 	if c.Insecure {
 		creds = insecure.NewCredentials()
 	}
@@ -43,8 +44,15 @@ func dial(c Config) (client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", c.Target, err)
 	}
-	return &grpcClient{conn}, nil
+	var pairs []string
+	for _, h := range c.headers() {
+		pairs = append(pairs, strings.ToLower(h.Name), h.Value.Reveal())
+	}
+	return &grpcClient{conn, pairs}, nil
 }
+
+// stay follows no redirect: the token is for who was asked.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func orNone(name string) string {
 	if name == "" {
@@ -53,11 +61,15 @@ func orNone(name string) string {
 	return name
 }
 
-type grpcClient struct{ conn *grpc.ClientConn }
+type grpcClient struct {
+	conn  *grpc.ClientConn
+	pairs []string // of metadata
+}
 
 func (c *grpcClient) export(ctx context.Context, s otlp.Signal, body []byte) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	ctx = metadata.AppendToOutgoingContext(ctx, c.pairs...)
 	// gRPC may read a message after a call that ended early, so it gets its own.
 	in, out := grpcwire.NewFrame(bytes.Clone(body)), new(grpcwire.Frame)
 	if err := c.conn.Invoke(ctx, grpcwire.Method(s), in, out); err != nil {
@@ -76,9 +88,10 @@ func (c *grpcClient) export(ctx context.Context, s otlp.Signal, body []byte) (in
 func (c *grpcClient) close() error { return c.conn.Close() }
 
 type httpClient struct {
-	base string
-	enc  codec.Encoder
-	http *http.Client
+	base    string
+	enc     codec.Encoder
+	headers []Header
+	http    *http.Client
 }
 
 func (c *httpClient) export(ctx context.Context, s otlp.Signal, body []byte) (int64, error) {
@@ -93,6 +106,9 @@ func (c *httpClient) export(ctx context.Context, s otlp.Signal, body []byte) (in
 	r.Header.Set("Content-Type", "application/x-protobuf")
 	if c.enc.Name() != codec.None {
 		r.Header.Set("Content-Encoding", c.enc.Name())
+	}
+	for _, h := range c.headers {
+		r.Header.Set(h.Name, h.Value.Reveal())
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {

@@ -6,6 +6,7 @@ package send
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
@@ -14,13 +15,21 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
+	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/sample"
 	"github.com/penstock-otel/penstock/pkg/codec"
 )
+
+// Header is one of a request. Its value is not shown.
+type Header struct {
+	Name  string
+	Value config.Secret
+}
 
 // Config says what is sent and where.
 type Config struct {
@@ -29,7 +38,13 @@ type Config struct {
 	Protocol string // "grpc" or "http"
 	// Insecure speaks gRPC in plain text; for HTTP the URL says it.
 	Insecure bool
-	Signals  []otlp.Signal
+	// TLS is how it speaks otherwise; nil: the system's authorities.
+	TLS *tls.Config
+	// Token goes along as Authorization: Bearer, and is never shown.
+	Token config.Secret
+	// Headers go along too.
+	Headers []Header
+	Signals []otlp.Signal
 	// Items of each signal to send in all; 0: until ctx ends.
 	Items int
 	// Rate is items a second of each signal; 0: as fast as answered.
@@ -70,6 +85,11 @@ func (c Config) Validate() error {
 	case c.Compression == codec.Snappy && c.Protocol == "http":
 		return errors.New("compression is snappy: protocol http takes none, gzip or zstd")
 	}
+	for _, h := range c.Headers {
+		if !httpguts.ValidHeaderFieldName(h.Name) || !httpguts.ValidHeaderFieldValue(h.Value.Reveal()) || h.Name[0] == ':' || strings.HasPrefix(strings.ToLower(h.Name), "grpc-") {
+			return fmt.Errorf("the header %q cannot be sent: its name or its value is none", h.Name)
+		}
+	}
 	if c.Protocol == "grpc" && (strings.HasPrefix(c.Target, "http://") || strings.HasPrefix(c.Target, "https://")) {
 		return fmt.Errorf("target is %q: protocol grpc wants host:port, such as 127.0.0.1:4317", c.Target)
 	}
@@ -77,6 +97,14 @@ func (c Config) Validate() error {
 		return fmt.Errorf("target is %q: want a base URL such as http://127.0.0.1:4318", c.Target)
 	}
 	return nil
+}
+
+// headers are all that go along, the token among them.
+func (c Config) headers() []Header {
+	if c.Token == "" {
+		return c.Headers
+	}
+	return append(slices.Clone(c.Headers), Header{"Authorization", "Bearer " + c.Token})
 }
 
 // Totals are what became of what was sent. Read while Run runs.

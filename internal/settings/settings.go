@@ -26,6 +26,10 @@ const EnvPrefix = "PENSTOCK"
 // EnvFile names the configuration file when no flag does.
 const EnvFile = "PENSTOCK_CONFIG"
 
+// EnvToken is the credential of commands that ask an admin port or send; no
+// setting, and allowed where settings are read.
+const EnvToken = "PENSTOCK_TOKEN"
+
 // Settings of every role.
 type Settings struct {
 	Queue        broker.Config        `yaml:"queue"`
@@ -101,7 +105,7 @@ func Load(src Source) (*Settings, *config.Loaded, error) {
 	if file == "" {
 		file = os.Getenv(EnvFile)
 	}
-	loaded, err := config.Load(&s, config.Options{File: file, EnvPrefix: EnvPrefix, AllowEnv: []string{EnvFile}, Sets: src.Sets, Flags: src.Flags})
+	loaded, err := config.Load(&s, config.Options{File: file, EnvPrefix: EnvPrefix, AllowEnv: []string{EnvFile, EnvToken}, Sets: src.Sets, Flags: src.Flags})
 	if err != nil {
 		return nil, nil, err
 	}

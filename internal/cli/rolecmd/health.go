@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -14,22 +15,32 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/admin"
 	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/config"
+	"github.com/penstock-otel/penstock/internal/settings"
 )
 
-// AdminFlag gives a command the flag that names the admin port of a process,
-// with the configured one as default.
+// AdminFlag gives a command the flags that name the admin port of a process, with
+// the configured one as default, and say who asks. What it returns gives the
+// address, and has the command's context carry the rest to package admin.
 func AdminFlag(cmd *cobra.Command) func() (string, error) {
-	addr := cmd.Flags().String("admin", "", "`host:port` of the admin port (default: admin.listen of the configuration)")
+	addr := cmd.Flags().String("admin", "", "`host:port` of the admin port, or its URL (default: admin.listen of the configuration)")
+	access := AccessFlags(cmd)
 	flags := Add(cmd)
 	return func() (string, error) {
-		if *addr != "" {
-			return *addr, nil
-		}
-		p, err := flags.Process()
+		a, err := access()
 		if err != nil {
 			return "", err
 		}
-		return p.Settings.Admin.Listen, nil
+		at, speaksTLS := *addr, a.TLS != (config.TLSClient{})
+		if at == "" {
+			p, err := flags.Process()
+			if err != nil {
+				return "", err
+			}
+			at, speaksTLS = p.Settings.Admin.Listen, speaksTLS || p.Settings.Admin.TLS.Enabled()
+		}
+		cmd.SetContext(admin.WithAccess(cmd.Context(), a))
+		return admin.URL(at, speaksTLS), nil
 	}
 }
 
@@ -53,7 +64,7 @@ func Healthcheck() *cobra.Command {
 		defer cancel()
 		body, err := admin.Get(ctx, addr, path)
 		if err != nil {
-			return Answer(err)
+			return Answer(Explain(err))
 		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(string(body)))
 		return err
@@ -109,6 +120,21 @@ func CheckOutput(format string) error {
 		return nil
 	}
 	return &UsageError{fmt.Errorf("output is %q: want table, json or yaml", format)}
+}
+
+// Explain adds to a refusal how to say who asks.
+func Explain(err error) error {
+	var status *admin.StatusError
+	if !errors.As(err, &status) {
+		return err
+	}
+	switch status.Code {
+	case http.StatusUnauthorized:
+		return fmt.Errorf("%w; bring an API key or a token by $%s or --token-file, or a certificate by --cert-file and --key-file", err, settings.EnvToken)
+	case http.StatusForbidden:
+		return fmt.Errorf("%w ($%s, --token-file, --cert-file)", err, settings.EnvToken)
+	}
+	return err
 }
 
 // Answer turns the answer of an admin port that is not 2xx into a degraded one.
