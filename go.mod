@@ -31,7 +31,7 @@ require (
 	google.golang.org/protobuf v1.36.12
 )
 
-require golang.org/x/oauth2 v0.37.0 // indirect
+require golang.org/x/oauth2 v0.38.0
 
 require (
 	github.com/bits-and-blooms/bitset v1.24.4 // indirect

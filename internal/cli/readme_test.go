@@ -60,17 +60,18 @@ func TestCommandsInThePagesExist(t *testing.T) {
 	}
 }
 
-var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+// yamlBlock is one with the indentation of the list that it may stand in.
+var yamlBlock = regexp.MustCompile("(?s)\n( *)```yaml\n(.*?)```")
 
 // TestConfigurationsInThePagesAreValid loads every YAML block of a page.
 func TestConfigurationsInThePagesAreValid(t *testing.T) {
 	found := 0
 	for page, text := range pages(t) {
-		for _, m := range yamlBlock.FindAllStringSubmatch(strings.ReplaceAll(text, "\n   ", "\n"), -1) {
+		for _, m := range yamlBlock.FindAllStringSubmatch(text, -1) {
 			file := filepath.Join(t.TempDir(), "penstock.yaml")
-			write(t, file, m[1])
+			write(t, file, strings.TrimPrefix(strings.ReplaceAll("\n"+m[2], "\n"+m[1], "\n"), "\n"))
 			if _, _, err := settings.Load(settings.Source{File: file}); err != nil {
-				t.Errorf("%s has this configuration:\n%s\n%v", page, m[1], err)
+				t.Errorf("%s has this configuration:\n%s\n%v", page, m[2], err)
 			}
 			found++
 		}

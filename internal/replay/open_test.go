@@ -12,7 +12,7 @@ func opener(trust replay.Trust) func(name string, t *replay.Target) (replay.Dest
 		if err != nil {
 			return replay.Destination{}, err
 		}
-		built, err := worker.Build([]worker.Destination{d}, nil)
+		built, err := worker.Build([]worker.Destination{d}, worker.BuildOptions{})
 		return replay.Destination{Exporter: built[name], MaxRequestBytes: int(d.MaxRequestBytes)}, err
 	}
 }

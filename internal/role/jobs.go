@@ -50,7 +50,7 @@ func openTarget(t replay.Trust, out io.Writer) func(string, *replay.Target) (rep
 		if err != nil {
 			return replay.Destination{}, err
 		}
-		built, err := worker.Build([]worker.Destination{d}, out)
+		built, err := worker.Build([]worker.Destination{d}, worker.BuildOptions{Out: out})
 		if err != nil {
 			return replay.Destination{}, err
 		}

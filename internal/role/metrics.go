@@ -23,6 +23,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/tenant"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
+	"github.com/penstock-otel/penstock/internal/worker/exporter/credential"
 )
 
 // MetricsReference writes the page of all metrics that Penstock itself defines,
@@ -34,6 +35,7 @@ func MetricsReference(w io.Writer) error {
 	committer.NewMetrics(&d)
 	tenant.NewMetrics(&d)
 	worker.NewMetrics(&d)
+	credential.NewMetrics(&d)
 	janitor.NewMetrics(&d)
 	pressure.NewMetrics(&d)
 	job.NewMetrics(&d)

@@ -47,7 +47,7 @@ func ReplayOnce(ctx context.Context, p Process, r Replay) (j job.Job, err error)
 			to = append(to, d)
 		}
 	}
-	exporters, err := worker.Build(to, p.Out)
+	exporters, err := worker.Build(to, worker.BuildOptions{Out: p.Out, Logger: app.Component(log, "exporter")})
 	if err != nil {
 		return j, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/fleet"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
+	"github.com/penstock-otel/penstock/internal/worker/exporter/credential"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
 
@@ -56,7 +57,8 @@ func (b *base) attach(ctx context.Context, q queue.Provisioner, plan topology.Pl
 
 func (b *base) worker(q queue.Queue, plan topology.Plan) error {
 	destinations := b.s.EffectiveDestinations()
-	exporters, err := worker.Build(destinations, b.p.Out)
+	exporters, err := worker.Build(destinations, worker.BuildOptions{Out: b.p.Out, Logger: app.Component(b.log, "exporter"),
+		TLSFiles: b.files, Tokens: credential.NewMetrics(b.reg)})
 	if err != nil {
 		return err
 	}

@@ -151,7 +151,7 @@ func open(t *testing.T, s *embedded.Server) queue.Queue {
 // liveRig is a built destination over a real queue.
 func liveRig(t *testing.T, q queue.Queue, d worker.Destination) *rig {
 	t.Helper()
-	built, err := worker.Build([]worker.Destination{d}, nil)
+	built, err := worker.Build([]worker.Destination{d}, worker.BuildOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,17 @@
 package worker
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/worker/exporter"
+	"github.com/penstock-otel/penstock/internal/worker/exporter/credential"
 	"github.com/penstock-otel/penstock/internal/worker/exporter/debug"
 	"github.com/penstock-otel/penstock/internal/worker/exporter/file"
 	"github.com/penstock-otel/penstock/internal/worker/exporter/otlpgrpc"
@@ -20,12 +23,20 @@ import (
 // userAgent names Penstock to destinations.
 func userAgent() string { return "penstock/" + app.Version().Version }
 
-// Build makes the exporter of each destination. out is where debug destinations
-// print. On an error nothing is left open.
-func Build(destinations []Destination, out io.Writer) (map[string]exporter.Exporter, error) {
+// BuildOptions are what exporters work with beside their configuration. The zero
+// value is silent.
+type BuildOptions struct {
+	Out      io.Writer           // where debug destinations print
+	Logger   *slog.Logger        // nil: silent
+	TLSFiles *config.TLSFiles    // told of the certificate files in use; may be nil
+	Tokens   *credential.Metrics // nil: none
+}
+
+// Build makes the exporter of each destination. On an error nothing is left open.
+func Build(destinations []Destination, o BuildOptions) (map[string]exporter.Exporter, error) {
 	built := make(map[string]exporter.Exporter, len(destinations))
 	for _, d := range destinations {
-		x, err := build(d, out)
+		x, err := build(d, o)
 		if err != nil {
 			errs := []error{fmt.Errorf("destination %s: %w", d.Name, err)}
 			for _, open := range built {
@@ -38,27 +49,12 @@ func Build(destinations []Destination, out io.Writer) (map[string]exporter.Expor
 	return built, nil
 }
 
-func build(d Destination, out io.Writer) (exporter.Exporter, error) {
-	tls, err := d.TLS.Config()
-	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
-	}
+func build(d Destination, o BuildOptions) (exporter.Exporter, error) {
 	switch d.Protocol {
-	case ProtocolGRPC:
-		return otlpgrpc.New(otlpgrpc.Config{
-			Name: d.Name, Endpoints: d.Endpoints, TLS: tls, Headers: headers(d.Headers),
-			Compression: d.Compression, CompressionLevel: d.CompressionLevel, Timeout: time.Duration(d.Timeout),
-			MaxRequestBytes: int(d.MaxRequestBytes), UserAgent: userAgent(),
-			Pool: connections(d.Pool),
-		})
-	case ProtocolHTTP:
-		return otlphttp.New(otlphttp.Config{
-			Name: d.Name, Endpoints: d.Endpoints, TLS: tls, Headers: headers(d.Headers),
-			Compression: d.Compression, CompressionLevel: d.CompressionLevel, Timeout: time.Duration(d.Timeout),
-			MaxConnections: d.MaxInFlight, MaxRequestBytes: int(d.MaxRequestBytes), UserAgent: userAgent(),
-		})
+	case ProtocolGRPC, ProtocolHTTP:
+		return buildRemote(d, o)
 	case ProtocolDebug:
-		return debug.New(debug.Config{Name: d.Name, Writer: out})
+		return debug.New(debug.Config{Name: d.Name, Writer: o.Out})
 	case ProtocolFile:
 		if err := file.CheckPath(d.Endpoints[0]); err != nil {
 			return nil, fmt.Errorf("endpoints[0]: %w", err)
@@ -66,6 +62,39 @@ func build(d Destination, out io.Writer) (exporter.Exporter, error) {
 		return file.New(file.Config{Name: d.Name, Path: d.Endpoints[0]})
 	}
 	return nil, fmt.Errorf("protocol is %q: want grpc, http, debug or file", d.Protocol)
+}
+
+func buildRemote(d Destination, o BuildOptions) (x exporter.Exporter, err error) {
+	source, err := d.TLS.Open(config.TLSUse{Name: "destinations." + d.Name + ".tls", Logger: o.Logger, Files: o.TLSFiles})
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	var tls func() *tls.Config // nil: plain text
+	if source != nil {
+		tls = source.Config
+	}
+	login, err := credential.New(d.Auth, credential.Options{Destination: d.Name, Logger: o.Logger, Metrics: o.Tokens, TLSFiles: o.TLSFiles})
+	if err != nil {
+		return nil, fmt.Errorf("auth.%w", err)
+	}
+	defer func() {
+		if err != nil && login != nil {
+			login.Close()
+		}
+	}()
+	if d.Protocol == ProtocolGRPC {
+		return otlpgrpc.New(otlpgrpc.Config{
+			Name: d.Name, Endpoints: d.Endpoints, TLS: tls, Headers: headers(d.Headers), Credential: login, TenantHeader: d.TenantHeader,
+			Compression: d.Compression, CompressionLevel: d.CompressionLevel, Timeout: time.Duration(d.Timeout),
+			MaxRequestBytes: int(d.MaxRequestBytes), UserAgent: userAgent(),
+			Pool: connections(d.Pool),
+		})
+	}
+	return otlphttp.New(otlphttp.Config{
+		Name: d.Name, Endpoints: d.Endpoints, TLS: tls, Headers: headers(d.Headers), Credential: login, TenantHeader: d.TenantHeader,
+		Compression: d.Compression, CompressionLevel: d.CompressionLevel, Timeout: time.Duration(d.Timeout),
+		MaxConnections: d.MaxInFlight, MaxRequestBytes: int(d.MaxRequestBytes), UserAgent: userAgent(),
+	})
 }
 
 // connections are the bounds of a pool, which takes 0 for its default.

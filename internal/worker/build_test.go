@@ -32,7 +32,7 @@ func TestBuildsEveryProtocol(t *testing.T) {
 	grpc.Headers = []config.NameValue{{Name: "x-key", Value: "secret"}}
 	var out bytes.Buffer
 	built, err := worker.Build([]worker.Destination{grpc, spoken(worker.ProtocolHTTP, "http://127.0.0.1:1"),
-		spoken(worker.ProtocolDebug), spoken(worker.ProtocolFile, file)}, &out)
+		spoken(worker.ProtocolDebug), spoken(worker.ProtocolFile, file)}, worker.BuildOptions{Out: &out})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestPoolMinimum(t *testing.T) {
 		t.Helper()
 		d := spoken(worker.ProtocolGRPC, serveBackend(t).addr)
 		d.Pool.MinConnections = minimum
-		built, err := worker.Build([]worker.Destination{d}, nil)
+		built, err := worker.Build([]worker.Destination{d}, worker.BuildOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func TestBuildErrorsNameTheDestination(t *testing.T) {
 		"destination http: ":               spoken(worker.ProtocolHTTP, "no url at all"),
 		"destination file: endpoints[0]: ": spoken(worker.ProtocolFile, "/does/not/exist/out.jsonl"),
 	} {
-		if _, err := worker.Build([]worker.Destination{good, d}, nil); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := worker.Build([]worker.Destination{good, d}, worker.BuildOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}

@@ -3,6 +3,8 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/otlp"
+	"github.com/penstock-otel/penstock/internal/worker/exporter/credential"
 	"github.com/penstock-otel/penstock/internal/worker/exporter/otlpgrpc"
 	"github.com/penstock-otel/penstock/internal/worker/exporter/otlphttp"
 	"github.com/penstock-otel/penstock/internal/worker/exporter/outgoing"
@@ -31,6 +34,8 @@ type Destination struct {
 	Endpoints        []string           `yaml:"endpoints" help:"grpc: host:port, several share the load. http: base URLs, several share the load; /v1/traces and the like are appended. file: one path."`
 	TLS              config.TLSClient   `yaml:"tls"`
 	Headers          []config.NameValue `yaml:"headers" help:"Headers (gRPC metadata) of each export."`
+	Auth             credential.Config  `yaml:"auth"`
+	TenantHeader     string             `yaml:"tenant_header" help:"Header (gRPC metadata) that carries the tenant of each export. Empty: none." example:"X-Scope-OrgID"`
 	Compression      string             `yaml:"compression" help:"On the wire. Stored groups of the same codec are shipped as they are." enum:"none,gzip,zstd,snappy"`
 	CompressionLevel int                `yaml:"compression_level" help:"Level of the codec. 0: its default."`
 	Timeout          config.Duration    `yaml:"timeout" help:"Of one export."`
@@ -103,6 +108,7 @@ func (d Destination) Validate() error {
 		errs.add(name != nil, fmt.Sprintf("headers[%d].name", i), "%w", name)
 		errs.add(value != nil, fmt.Sprintf("headers[%d].value", i), "%w", value)
 	}
+	d.checkCredentials(&errs)
 	errs.add(!slices.Contains([]string{"", "none", "gzip", "zstd", "snappy"}, d.Compression), "compression", "is %q: want none, gzip, zstd or snappy", d.Compression)
 	errs.add(d.Compression == "snappy" && d.Protocol == ProtocolHTTP, "compression", "is snappy: protocol http takes none, gzip or zstd")
 	for i, s := range d.Signals {
@@ -142,6 +148,33 @@ func (d Destination) tlsWithoutUse(e string) bool {
 	t := d.TLS
 	t.Insecure = false
 	return d.Protocol == ProtocolHTTP && strings.EqualFold(scheme, "http") && t != (config.TLSClient{})
+}
+
+// checkCredentials adds what is wrong with auth and tenant_header beside the rest.
+func (d Destination) checkCredentials(errs *problems) {
+	remote := d.Protocol == ProtocolGRPC || d.Protocol == ProtocolHTTP
+	errs.add(d.Auth.Set() && !remote, "auth", "is given, and protocol %s logs in nowhere: remove it", d.Protocol)
+	for i, h := range d.Headers {
+		errs.add(d.Auth.Set() && strings.EqualFold(h.Name, "authorization"), fmt.Sprintf("headers[%d].name", i), "is %s, which auth sets: remove one or the other", h.Name)
+	}
+	for _, e := range d.Endpoints {
+		errs.add(d.Auth.Set() && d.plain(e), "auth", "would send its token to %s in plain text: write https://, or tls: {insecure: true} if that is meant", e)
+	}
+	if d.TenantHeader == "" {
+		return
+	}
+	errs.add(!remote, "tenant_header", "is given, and protocol %s has no headers: remove it", d.Protocol)
+	name, _ := d.checkHeader(config.NameValue{Name: d.TenantHeader})
+	errs.add(name != nil, "tenant_header", "%w", name)
+	errs.add(strings.EqualFold(d.TenantHeader, "authorization"), "tenant_header", "is %s: a tenant is no credential", d.TenantHeader)
+}
+
+// plain: the URL e is plain text to another machine, which tls does not say to be
+// meant. Over grpc there is no plain text but by tls.
+func (d Destination) plain(e string) bool {
+	u, err := url.Parse(e)
+	return err == nil && d.Protocol == ProtocolHTTP && strings.EqualFold(u.Scheme, "http") && !d.TLS.Insecure &&
+		!config.Loopback(net.JoinHostPort(u.Hostname(), "0"))
 }
 
 // checkHeader says what is wrong with the name and the value of a header. That
@@ -187,7 +220,7 @@ func (p Pool) Validate() error {
 // SetDefaults makes d an element of the list of which nothing is said yet.
 func (d *Destination) SetDefaults() {
 	*d = Destination{
-		Protocol: ProtocolGRPC, Compression: "none", Timeout: config.Duration(10 * time.Second),
+		Protocol: ProtocolGRPC, Auth: credential.DefaultConfig(), Compression: "none", Timeout: config.Duration(10 * time.Second),
 		MaxRequestBytes: 3584 * config.KiB, MergeMessages: 64, MaxInFlight: 16, MaxInFlightBytes: 64 << 20, OnRefusal: Hold,
 		Retry:   Retry{Initial: config.Duration(time.Second), Max: config.Duration(30 * time.Second)},
 		Breaker: Breaker{Failures: 5, Initial: config.Duration(time.Second), Max: config.Duration(4 * time.Second)},

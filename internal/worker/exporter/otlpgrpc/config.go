@@ -1,7 +1,6 @@
 package otlpgrpc
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -26,15 +25,15 @@ type Config struct {
 	Name string
 	// Endpoints are gRPC targets of one service, see pool.Config.
 	Endpoints []string
-	// TLS is nil for plaintext.
-	TLS *tls.Config
+	// TLS gives what the next connection is made with; nil for plaintext.
+	TLS func() *tls.Config
 	// Headers go with every request; their values never appear in errors.
 	Headers []outgoing.Header
-	// Authorization, if not nil, gives the authorization header of a request,
-	// "Bearer …". It should keep the token until it expires.
-	Authorization func(ctx context.Context) (string, error)
+	// Credential, if not nil, gives the authorization header of a request, and is
+	// closed with the exporter.
+	Credential outgoing.Credential
 	// TenantHeader names the header that carries the tenant of a request; ""
-	// sends none.
+	// sends none. See outgoing.TenantValue.
 	TenantHeader string
 	// Compression on the wire, one of Compressions; "" is none.
 	Compression string

@@ -9,7 +9,7 @@
 //
 // Where the server said nothing the Code is "no_connection", "timeout",
 // "canceled" (the caller gave up), "busy" (every connection carried as much as
-// it may), "no_credentials" (no token), "too_large" (never sent, over
+// it may), "no_token" (the credential gave none), "too_large" (never sent, over
 // MaxRequestBytes), "undecodable" (what the queue held) or "bad_response".
 package otlpgrpc
 
@@ -19,10 +19,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"github.com/penstock-otel/penstock/internal/grpcwire"
 	"github.com/penstock-otel/penstock/internal/otlp"
@@ -58,7 +59,7 @@ func New(cfg Config) (*Exporter, error) {
 	}
 	creds := insecure.NewCredentials()
 	if cfg.TLS != nil {
-		creds = credentials.NewTLS(cfg.TLS)
+		creds = freshTLS{cfg.TLS}
 	}
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
@@ -89,19 +90,33 @@ func (x *Exporter) Export(ctx context.Context, r *exporter.Request) (exporter.Re
 
 	ctx, cancel := context.WithTimeout(ctx, x.cfg.Timeout)
 	defer cancel()
+	result, disbelieved, err := x.try(ctx, r, frame)
+	if disbelieved != "" && x.cfg.Credential.Refused(disbelieved) {
+		result, _, err = x.try(ctx, r, frame)
+	}
+	return result, err
+}
+
+// try makes one call. disbelieved is the authorization that the server did not
+// believe, "" when that was not the matter.
+func (x *Exporter) try(ctx context.Context, r *exporter.Request, frame *grpcwire.Frame) (result exporter.Result, disbelieved string, err error) {
 	c := call{started: time.Now()}
 	if ctx, c.authorization, err = x.withHeaders(ctx, r); err != nil {
-		return exporter.Result{}, &exporter.Error{Kind: exporter.Retryable, Code: "no_credentials",
-			Err: fmt.Errorf("destination %q: authorization: %w", x.cfg.Name, err)}
+		return result, "", &exporter.Error{Kind: exporter.Retryable, Code: "no_token",
+			Err: fmt.Errorf("destination %q: no token to authenticate with: %w", x.cfg.Name, err)}
 	}
 	reply := grpcwire.Frame{KeepCompressed: true, Pool: x.bodies.Pool()}
 	defer reply.Free()
 	err = x.pool.Invoke(ctx, grpcwire.Method(r.Signal), frame, &reply,
 		grpc.Peer(&c.peer), grpc.Header(&c.header), grpc.Trailer(&c.trailer))
-	if err != nil {
-		return exporter.Result{}, x.failure(ctx, &c, err)
+	switch {
+	case err == nil:
+		result, err = x.result(&c, &reply)
+		return result, "", err
+	case status.Code(err) == codes.Unauthenticated && c.answered():
+		disbelieved = c.authorization
 	}
-	return x.result(&c, &reply)
+	return result, disbelieved, x.failure(ctx, &c, err)
 }
 
 // call is what is known of one call beside its outcome.
@@ -129,12 +144,12 @@ func (x *Exporter) withHeaders(ctx context.Context, r *exporter.Request) (contex
 		md.Set(h.Name, h.Value)
 	}
 	if x.cfg.TenantHeader != "" && r.Tenant != "" {
-		md.Set(x.cfg.TenantHeader, r.Tenant)
+		md.Set(x.cfg.TenantHeader, outgoing.TenantValue(r.Tenant))
 	}
 	authorization := ""
-	if x.cfg.Authorization != nil {
+	if x.cfg.Credential != nil {
 		var err error
-		if authorization, err = x.cfg.Authorization(ctx); err != nil {
+		if authorization, err = x.cfg.Credential.Authorization(ctx); err != nil {
 			return ctx, "", err
 		}
 		md.Set("authorization", authorization)
@@ -169,5 +184,9 @@ func (x *Exporter) Stats() pool.Stats { return x.pool.Stats() }
 func (x *Exporter) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), x.cfg.Timeout)
 	defer cancel()
-	return x.pool.Close(ctx)
+	err := x.pool.Close(ctx)
+	if x.cfg.Credential != nil {
+		x.cfg.Credential.Close()
+	}
+	return err
 }

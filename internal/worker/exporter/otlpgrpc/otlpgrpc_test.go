@@ -98,7 +98,7 @@ func TestSuite(t *testing.T) {
 func TestHeadersOfARequest(t *testing.T) {
 	s := serve(t)
 	x := newExporter(t, Config{Endpoints: []string{s.addr}, UserAgent: "penstock/1.2.3", TenantHeader: "X-Scope-OrgID",
-		Authorization: func(context.Context) (string, error) { return "Bearer token-1", nil }})
+		Credential: &exportertest.Credential{Values: []string{"Bearer token-1"}}})
 	defer x.Close()
 	r := exportertest.Request(t, otlp.Logs, "none", nil)
 	r.Header = []exporter.Header{{Name: "Penstock-Replay-Job", Value: "job-1"}}
@@ -121,7 +121,7 @@ func TestHeadersOfARequest(t *testing.T) {
 // A token of one call is as secret as a configured header.
 func TestAuthorizationIsNotRepeated(t *testing.T) {
 	s := serve(t)
-	x := newExporter(t, Config{Endpoints: []string{s.addr}, Authorization: func(context.Context) (string, error) { return "Bearer token-12345", nil }})
+	x := newExporter(t, Config{Endpoints: []string{s.addr}, Credential: &exportertest.Credential{Values: []string{"Bearer token-12345"}}})
 	defer x.Close()
 	say(func(context.Context) ([]byte, error) {
 		return nil, status.Error(codes.Unauthenticated, "token-12345 has expired")
@@ -133,10 +133,10 @@ func TestAuthorizationIsNotRepeated(t *testing.T) {
 func TestNoCredentials(t *testing.T) {
 	s := serve(t)
 	x := newExporter(t, Config{Name: "backend", Endpoints: []string{s.addr},
-		Authorization: func(context.Context) (string, error) { return "", context.DeadlineExceeded }})
+		Credential: &exportertest.Credential{Err: context.DeadlineExceeded}})
 	defer x.Close()
 	_, err := x.Export(context.Background(), exportertest.Request(t, otlp.Logs, "none", nil))
-	exportertest.Check(t, "no token", err, exportertest.Want{Code: "no_credentials", Says: []string{`"backend"`}})
+	exportertest.Check(t, "no token", err, exportertest.Want{Code: "no_token", Says: []string{`"backend"`}})
 }
 
 func TestBusy(t *testing.T) {

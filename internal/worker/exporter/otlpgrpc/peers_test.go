@@ -65,6 +65,14 @@ func TestOfficialServer(t *testing.T) {
 	}
 }
 
+// fixed is a configuration that does not change, nil for plain text.
+func fixed(c *tls.Config) func() *tls.Config {
+	if c == nil {
+		return nil
+	}
+	return func() *tls.Config { return c }
+}
+
 func TestTLS(t *testing.T) {
 	made := httptest.NewUnstartedServer(nil)
 	made.StartTLS() // for its certificate
@@ -74,12 +82,12 @@ func TestTLS(t *testing.T) {
 	roots.AddCert(made.Certificate())
 	r := exportertest.Request(t, otlp.Logs, "none", exportertest.Body(otlp.Logs, 1, 5))
 
-	x := newExporter(t, Config{Endpoints: []string{s.addr}, TLS: &tls.Config{RootCAs: roots, ServerName: "example.com"}})
+	x := newExporter(t, Config{Endpoints: []string{s.addr}, TLS: fixed(&tls.Config{RootCAs: roots, ServerName: "example.com"})})
 	defer x.Close()
 	if _, err := x.Export(context.Background(), r); err != nil {
 		t.Error(err)
 	}
-	stranger := newExporter(t, Config{Endpoints: []string{s.addr}, TLS: &tls.Config{ServerName: "example.com"}})
+	stranger := newExporter(t, Config{Endpoints: []string{s.addr}, TLS: fixed(&tls.Config{ServerName: "example.com"})})
 	defer stranger.Close()
 	_, err := stranger.Export(context.Background(), r)
 	exportertest.Check(t, "unknown authority", err, exportertest.Want{Code: "no_connection", Says: []string{s.addr, "certificate"}})
@@ -93,7 +101,7 @@ func TestOneSideSpeaksTLS(t *testing.T) {
 	r := exportertest.Request(t, otlp.Logs, "none", exportertest.Body(otlp.Logs, 1, 5))
 	f := func(addr string, c *tls.Config, says string, hides ...string) {
 		t.Helper()
-		x := newExporter(t, Config{Endpoints: []string{addr}, TLS: c})
+		x := newExporter(t, Config{Endpoints: []string{addr}, TLS: fixed(c)})
 		defer x.Close()
 		_, err := x.Export(context.Background(), r)
 		exportertest.Check(t, says, err, exportertest.Want{Code: "no_connection", Says: []string{addr, says}, Hides: hides})
@@ -120,7 +128,7 @@ func TestHTTPAnswers(t *testing.T) {
 		defer s.Close()
 		roots := x509.NewCertPool()
 		roots.AddCert(s.Certificate())
-		x := newExporter(t, Config{Endpoints: []string{s.Listener.Addr().String()}, TLS: &tls.Config{RootCAs: roots}})
+		x := newExporter(t, Config{Endpoints: []string{s.Listener.Addr().String()}, TLS: fixed(&tls.Config{RootCAs: roots})})
 		defer x.Close()
 		_, err := x.Export(context.Background(), exportertest.Request(t, otlp.Logs, "none", nil))
 		exportertest.Check(t, http.StatusText(code), err, want)

@@ -1,7 +1,6 @@
 package otlphttp
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -27,15 +26,16 @@ type Config struct {
 	// load: /v1/traces, /v1/metrics or /v1/logs is added. One that cannot be
 	// reached is left out for a while.
 	Endpoints []string
-	// TLS is for https URLs; nil means the system's certificates.
-	TLS *tls.Config
+	// TLS gives what the next connections to https URLs are made with: the same
+	// pointer until that changed. Nil means the system's certificates.
+	TLS func() *tls.Config
 	// Headers go with every request; their values never appear in errors.
 	Headers []outgoing.Header
-	// Authorization, if not nil, gives the Authorization header of a request,
-	// "Bearer …". It should keep the token until it expires.
-	Authorization func(ctx context.Context) (string, error)
+	// Credential, if not nil, gives the Authorization header of a request, and is
+	// closed with the exporter.
+	Credential outgoing.Credential
 	// TenantHeader names the header that carries the tenant of a request; ""
-	// sends none.
+	// sends none. See outgoing.TenantValue.
 	TenantHeader string
 	// Compression on the wire, one of Compressions; "" is none.
 	Compression string

@@ -15,7 +15,7 @@
 //   - Redirects are not followed: a POST that moves is a mistake to be mended.
 //
 // Where the server said nothing the Code is "no_connection", "timeout",
-// "canceled" (the caller gave up), "no_credentials" (no token), "too_large"
+// "canceled" (the caller gave up), "no_token" (the credential gave none), "too_large"
 // (never sent, over MaxRequestBytes) or "undecodable" (what the queue held).
 package otlphttp
 
@@ -23,7 +23,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
@@ -40,7 +39,7 @@ type Exporter struct {
 	balancer  *balancer
 	headers   outgoing.Headers
 	bodies    *outgoing.Bodies
-	transport *http.Transport
+	transport *transport
 
 	// mu is held for reading by every Export, so that Close waits for them.
 	mu     sync.RWMutex
@@ -66,23 +65,7 @@ func New(cfg Config) (*Exporter, error) {
 	if x.bodies, err = outgoing.NewBodies(cfg.Compression, cfg.CompressionLevel, cfg.MaxRequestBytes); err != nil {
 		return nil, err
 	}
-	x.transport = &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:     cfg.TLS.Clone(),
-		TLSHandshakeTimeout: 5 * time.Second,
-		ForceAttemptHTTP2:   true,
-		// A peer that vanished is found by a ping, not by every request's
-		// deadline.
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
-		MaxConnsPerHost:        cfg.MaxConnections,
-		MaxIdleConnsPerHost:    cfg.MaxConnections,
-		IdleConnTimeout:        90 * time.Second,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-		WriteBufferSize:        64 << 10,
-		DisableCompression:     true, // answers are decompressed within their limit
-	}
+	x.transport = &transport{tls: cfg.TLS, most: cfg.MaxConnections}
 	return x, nil
 }
 
@@ -103,28 +86,43 @@ func (x *Exporter) Export(ctx context.Context, r *exporter.Request) (exporter.Re
 
 	ctx, cancel := context.WithTimeout(ctx, x.cfg.Timeout)
 	defer cancel()
+	result, disbelieved, err := x.try(ctx, r, &src)
+	if disbelieved != "" && x.cfg.Credential.Refused(disbelieved) {
+		result, _, err = x.try(ctx, r, &src)
+	}
+	return result, err
+}
+
+// try sends the request once, to the first endpoint that can be reached.
+// disbelieved is the authorization that the server did not believe, "" when that
+// was not the matter.
+func (x *Exporter) try(ctx context.Context, r *exporter.Request, src *source) (result exporter.Result, disbelieved string, err error) {
 	c := call{started: time.Now()}
-	if x.cfg.Authorization != nil {
-		if c.authorization, err = x.cfg.Authorization(ctx); err != nil {
-			return exporter.Result{}, x.retry("no_credentials", fmt.Errorf("authorization: %w", err))
+	if x.cfg.Credential != nil {
+		if c.authorization, err = x.cfg.Credential.Authorization(ctx); err != nil {
+			return result, "", x.retry("no_token", fmt.Errorf("no token to authenticate with: %w", err))
 		}
 	}
 	var tried []*endpoint
 	for {
 		to, ok := x.balancer.take(tried)
 		if !ok {
-			return exporter.Result{}, x.unanswered(ctx, &c, err)
+			return result, "", x.unanswered(ctx, &c, err)
 		}
 		c.url = to.urls[r.Signal]
 		var resp *http.Response
-		resp, err = x.transport.RoundTrip(x.request(ctx, r, &c, &src))
+		resp, err = x.transport.now().RoundTrip(x.request(ctx, r, &c, src))
 		x.balancer.done(to, c.outcome(ctx, err))
 		if err == nil {
 			defer resp.Body.Close()
-			return x.judge(&c, resp)
+			if resp.StatusCode == http.StatusUnauthorized {
+				disbelieved = c.authorization
+			}
+			result, err = x.judge(&c, resp)
+			return result, disbelieved, err
 		}
 		if ctx.Err() != nil || c.connected() {
-			return exporter.Result{}, x.unanswered(ctx, &c, err)
+			return result, "", x.unanswered(ctx, &c, err)
 		}
 		tried = append(tried, to.endpoint)
 	}
@@ -154,7 +152,7 @@ func (x *Exporter) request(ctx context.Context, r *exporter.Request, c *call, sr
 		h.Set(o.Name, o.Value)
 	}
 	if x.cfg.TenantHeader != "" && r.Tenant != "" {
-		h.Set(x.cfg.TenantHeader, r.Tenant)
+		h.Set(x.cfg.TenantHeader, outgoing.TenantValue(r.Tenant))
 	}
 	if c.authorization != "" {
 		h.Set("Authorization", c.authorization)
@@ -168,6 +166,9 @@ func (x *Exporter) Close() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.closed = true
-	x.transport.CloseIdleConnections()
+	x.transport.close()
+	if x.cfg.Credential != nil {
+		x.cfg.Credential.Close()
+	}
 	return nil
 }

@@ -113,7 +113,7 @@ func TestSuiteHTTP2(t *testing.T) { suite(t, true, "none", "zstd") }
 func TestHeadersAndPathsOfARequest(t *testing.T) {
 	s := serve(t, true)
 	x := newExporter(t, Config{Endpoints: []string{s.url() + "/base"}, TLS: s.clientTLS(), UserAgent: "penstock/1.2.3", TenantHeader: "x-scope-orgid",
-		Authorization: func(context.Context) (string, error) { return "Bearer token-1", nil }})
+		Credential: &exportertest.Credential{Values: []string{"Bearer token-1"}}})
 	defer x.Close()
 	var paths []string
 	say(200, protobuf, "")(s)
@@ -152,10 +152,10 @@ func TestHeadersAndPathsOfARequest(t *testing.T) {
 
 func TestNoCredentials(t *testing.T) {
 	x := newExporter(t, Config{Name: "backend", Endpoints: []string{"http://127.0.0.1:1"},
-		Authorization: func(context.Context) (string, error) { return "", errors.New("token server is down") }})
+		Credential: &exportertest.Credential{Err: errors.New("token server is down")}})
 	defer x.Close()
 	_, err := x.Export(context.Background(), exportertest.Request(t, otlp.Logs, "none", nil))
-	exportertest.Check(t, "no token", err, exportertest.Want{Code: "no_credentials", Says: []string{`"backend"`, "token server is down"}})
+	exportertest.Check(t, "no token", err, exportertest.Want{Code: "no_token", Says: []string{`"backend"`, "token server is down"}})
 }
 
 // A peer that takes the TCP connection and says nothing: no TLS, no answer.

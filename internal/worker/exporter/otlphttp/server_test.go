@@ -75,13 +75,14 @@ func (s *server) Stop() {
 func (s *server) Address() string { return s.addr }
 func (s *server) url() string     { return s.http.URL }
 
-func (s *server) clientTLS() *tls.Config {
+func (s *server) clientTLS() func() *tls.Config {
 	if !s.tls {
 		return nil
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(s.http.Certificate())
-	return &tls.Config{RootCAs: roots}
+	c := &tls.Config{RootCAs: roots}
+	return func() *tls.Config { return c }
 }
 
 func (s *server) Hold() { s.mu.Lock(); defer s.mu.Unlock(); s.free = make(chan struct{}) }

@@ -3,6 +3,7 @@ package outgoing
 import (
 	"bytes"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -173,4 +174,20 @@ func BenchmarkBodies(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Two tenants never become one, whatever their names.
+func FuzzTenantValue(f *testing.F) {
+	for _, s := range []string{"", "acme", "a b", "\r\nx: y", "50%", "%25", "é", "\x00", " "} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, tenant string) {
+		got := TenantValue(tenant)
+		if err := CheckValue(got); err != nil || strings.TrimSpace(got) != got {
+			t.Errorf("%q becomes %q: %v", tenant, got, err)
+		}
+		if back, err := url.PathUnescape(got); err != nil || back != tenant {
+			t.Errorf("%q becomes %q, which is %q: %v", tenant, got, back, err)
+		}
+	})
 }
