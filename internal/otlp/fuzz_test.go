@@ -3,7 +3,10 @@ package otlp
 import (
 	"bytes"
 	"math/rand/v2"
+	"net/http"
 	"testing"
+	"time"
+	"unicode/utf8"
 )
 
 // The first byte of an input chooses the signal. Run one at a time:
@@ -90,5 +93,47 @@ func FuzzJSON(f *testing.F) {
 	f.Add(byte(Traces), []byte(inSpan(`"name":"\ud800","traceId":"0102030405060708090A0b0C0d0E0fFf","attributes":[{"key":"k","value":{"bytesValue":"AQI="}}]`)))
 	f.Fuzz(func(t *testing.T, sig byte, in []byte) {
 		checkJSON(t, Signal(sig%NumSignals), in)
+	})
+}
+
+// FuzzResponse reads what a server may answer: never more than the bounds, and what
+// Penstock itself would answer reads back.
+func FuzzResponse(f *testing.F) {
+	for _, sig := range Signals {
+		f.Add(AppendResponse(nil, sig, 3, "some"), false)
+		f.Add(AppendResponseJSON(nil, sig, 3, "some"), true)
+	}
+	f.Add([]byte(`{"partialSuccess":{"rejectedSpans":1e3,"errorMessage":"\ud800"}}`), true)
+	f.Add([]byte{0x0a, 0x02, 0x08, 0xff, 0x0a, 0x02, 0x10, 0x01}, false)
+	f.Fuzz(func(t *testing.T, b []byte, isJSON bool) {
+		parse, answer := ParseResponse, AppendResponse
+		if isJSON {
+			parse, answer = ParseResponseJSON, AppendResponseJSON
+		}
+		rejected, message, err := parse(b)
+		if rejected < 0 || len(message) > maxMessage || !utf8.ValidString(message) || err != nil && (rejected != 0 || message != "") {
+			t.Fatalf("%d, %q, %v", rejected, message, err)
+		}
+		if err != nil {
+			return
+		}
+		again, text, err := parse(answer(nil, Traces, rejected, message))
+		if again != rejected || text != message || err != nil {
+			t.Fatalf("%d %q reads back as %d %q, %v", rejected, message, again, text, err)
+		}
+	})
+}
+
+// FuzzRetryAfter: whatever a server asks for, the wait is within its bounds.
+func FuzzRetryAfter(f *testing.F) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, text := range []string{"", "5", " 7 ", "-1", "99999999999999999999", "Fri, 02 Jan 2026 03:04:35 GMT", "Friday, 02-Jan-26 03:04:35 GMT", "soon"} {
+		f.Add(503, text)
+	}
+	f.Fuzz(func(t *testing.T, code int, text string) {
+		verdict, wait := JudgeHTTP(code, http.Header{"Retry-After": {text}}, now)
+		if wait < 0 || wait > maxRetryAfter || wait > 0 && verdict != Retry {
+			t.Errorf("%d %q: %s, %s", code, text, verdict, wait)
+		}
 	})
 }
