@@ -89,6 +89,12 @@ func Start(ctx context.Context, a *app.App, o Options) (*Gateway, error) {
 	return g, nil
 }
 
+// Prepare makes ready for other limits, as far as those can change while it runs;
+// see receiver.Intake.
+func (g *Gateway) Prepare(c Config) (apply func(), err error) {
+	return func() { g.intake.RejectBadUTF8(c.Limits.RejectBadUTF8) }, nil
+}
+
 // InFlightBytes is the metric of the admission budget in use.
 func InFlightBytes(read func() int64) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "penstock_receiver_in_flight_bytes",

@@ -7,6 +7,8 @@ import (
 	"github.com/penstock-otel/penstock/internal/gateway"
 	"github.com/penstock-otel/penstock/internal/gateway/receiver"
 	"github.com/penstock-otel/penstock/internal/queuewatch"
+	"github.com/penstock-otel/penstock/internal/reload"
+	"github.com/penstock-otel/penstock/internal/settings"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
@@ -35,6 +37,12 @@ func Gateway(ctx context.Context, p Process) error {
 
 func (b *base) gateway(ctx context.Context, q queue.Queue, plan topology.Plan, w *queuewatch.Watch) (*gateway.Gateway, error) {
 	guard := b.pressure(w, plan)
-	return gateway.Start(ctx, b.app, gateway.Options{Config: b.s.Gateway, Queue: q, Plan: plan, Wire: b.s.Wire(),
+	g, err := gateway.Start(ctx, b.app, gateway.Options{Config: b.s.Gateway, Queue: q, Plan: plan, Wire: b.s.Wire(),
 		Door: receiver.Door{Authenticate: b.auth.Authenticate, Tenants: b.tenants}, Pressure: guard.Refuse, Full: guard.RetryAfter, Registry: b.reg, TLSFiles: b.files, Logger: app.Component(b.log, "gateway")})
+	if err != nil {
+		return nil, err
+	}
+	b.reload.Add(reload.Part{Name: "gateway", Keys: []string{"gateway.limits.reject_bad_utf8"},
+		Prepare: func(s *settings.Settings) (func(), error) { return g.Prepare(s.Gateway) }})
+	return g, nil
 }

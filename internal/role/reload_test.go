@@ -120,11 +120,15 @@ func counting(t *testing.T, target string) (addr string, n *atomic.Int64) {
 	return l.Addr().String(), n
 }
 
+// underReload has all that can change live, in two forms.
 const underReload = `
-destinations: [{name: disk, protocol: file, endpoints: [%q]}]
+destinations: [{name: disk, protocol: file, endpoints: [%q], where: [%s]}]
 log: {level: %s}
 retention: {replay_window: %s, every: %s}
 replay: {rate: %s}
+tenants: {defaults: {items_per_second: %s}}
+gateway: {limits: {reject_bad_utf8: %s}}
+auth: {anonymous_roles: [%s]}
 `
 
 // TestAReloadUnderLoadDisturbsNobody changes all that can change again and again,
@@ -134,7 +138,8 @@ func TestAReloadUnderLoadDisturbsNobody(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "out.json")
 	text := func(i int) string {
 		n := i % 2
-		return fmt.Sprintf(underReload, file, []string{"info", "debug"}[n], []string{"1h", "0s"}[n], []string{"1s", "200ms"}[n], []string{"8MiB", "16MiB"}[n])
+		return fmt.Sprintf(underReload, file, []string{"", "service.name=~.*"}[n], []string{"info", "debug"}[n], []string{"1h", "0s"}[n], []string{"1s", "200ms"}[n],
+			[]string{"8MiB", "16MiB"}[n], []string{"0", "1000000000"}[n], []string{"false", "true"}[n], []string{"ingest, admin", "admin, ingest"}[n])
 	}
 	p, log, put := fromFile(t, text(0))
 	r, at := upAndReady(t, p)
@@ -171,7 +176,7 @@ func TestAReloadUnderLoadDisturbsNobody(t *testing.T) {
 				t.Fatal(err)
 			}
 			eventually(t, "the signal is followed", func() bool { return value(t, at.Registry, "penstock_config_reloads_total", reload.Applied) > applied })
-		} else if a := again(t, at.Admin); a.Outcome != reload.Applied || len(a.Applied) != 4 || len(a.Waiting) > 0 {
+		} else if a := again(t, at.Admin); a.Outcome != reload.Applied || len(a.Applied) != 8 || len(a.Waiting) > 0 {
 			t.Fatalf("reload %d: %+v", reloads, a)
 		}
 		select {
@@ -197,8 +202,12 @@ func TestAReloadUnderLoadDisturbsNobody(t *testing.T) {
 	// The last one is in effect, in all parts.
 	put(text(1))
 	again(t, at.Admin)
-	if !strings.Contains(log.String(), `"level":"DEBUG"`) {
-		t.Error("nothing was logged at debug")
+	resp, err := http.Post("http://"+at.HTTP+"/v1/logs", "application/json", strings.NewReader("garbage"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil || !strings.Contains(log.String(), `"msg":"request refused"`) {
+		t.Errorf("%v; a refusal is not logged at debug", err)
 	}
 	eventually(t, "what is exported is purged", func() bool { return at.Watch.Look(t.Context()).Streams[0].Messages == 0 })
 	r.end(t)
@@ -286,6 +295,58 @@ func TestAProcessWithoutSourcesSaysSo(t *testing.T) {
 	r, at := upAndReady(t, p)
 	if a := again(t, at.Admin); a.Outcome != reload.Refused || !strings.Contains(a.Text(), "nowhere") {
 		t.Errorf("%+v", a)
+	}
+	r.end(t)
+}
+
+// TestWhatChangesLiveIsInEffect asks each part that can change whether it did, by
+// what clients and destinations see.
+func TestWhatChangesLiveIsInEffect(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "out.json")
+	const keeps = "destinations: [{name: disk, protocol: file, endpoints: [%q]%s}]\n%s\n"
+	text := func(destination, more string) string { return fmt.Sprintf(keeps, file, destination, more) }
+	p, _, put := fromFile(t, text("", ""), "queue.durability=process")
+	r, at := upAndReady(t, p)
+	change := func(key, text string) {
+		t.Helper()
+		put(text)
+		if a := again(t, at.Admin); a.Outcome != reload.Applied || !slices.Contains(a.Applied, key) || len(a.Waiting) > 0 {
+			t.Fatalf("%+v", a)
+		}
+	}
+	post := func(kind, body string, want int) {
+		t.Helper()
+		resp, err := http.Post("http://"+at.HTTP+"/v1/logs", kind, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if says, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != want {
+			t.Errorf("%d %s, %v: want %d", resp.StatusCode, says, err, want)
+		}
+	}
+	logs := func(service, text string) string {
+		return fmt.Sprintf(`{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":%q}}]},"scopeLogs":[{"logRecords":[{"body":{"stringValue":%q}}]}]}]}`, service, text)
+	}
+	// resource_logs, scope_logs, log_records, severity_text: a byte that is no UTF-8.
+	const notUTF8 = "\x0a\x07\x12\x05\x12\x03\x1a\x01\xff"
+	const asJSON, asProto = "application/json", "application/x-protobuf"
+
+	post(asJSON, logs("a", "first"), 200)
+	post(asProto, notUTF8, 200)
+	change("gateway.limits.reject_bad_utf8", text("", "gateway: {limits: {reject_bad_utf8: true}}"))
+	post(asProto, notUTF8, 400)
+	change("tenants.defaults.signals", text("", "tenants: {defaults: {signals: [traces]}}"))
+	post(asJSON, logs("a", "not taken"), 403)
+	change("auth.anonymous_roles", text("", "auth: {anonymous_roles: [admin]}"))
+	post(asJSON, logs("a", "not taken"), 403)
+	change("destinations[disk].where", text(", where: [service.name=a]", ""))
+	post(asJSON, logs("b", "not sent"), 200)
+	post(asJSON, logs("a", "second"), 200)
+	eventually(t, "the second arrived", func() bool { b, err := os.ReadFile(file); return err == nil && strings.Contains(string(b), "second") })
+	got, err := os.ReadFile(file)
+	if err != nil || strings.Contains(string(got), "not sent") || strings.Contains(string(got), "not taken") || !strings.Contains(string(got), "first") {
+		t.Errorf("%v: arrived\n%s", err, got)
 	}
 	r.end(t)
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/fleet"
+	"github.com/penstock-otel/penstock/internal/reload"
+	"github.com/penstock-otel/penstock/internal/settings"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/internal/worker"
 	"github.com/penstock-otel/penstock/internal/worker/exporter/credential"
@@ -64,10 +66,12 @@ func (b *base) worker(q queue.Queue, plan topology.Plan) error {
 	}
 	b.reg.MustRegister(worker.NewPoolCollector(exporters))
 	w, err := worker.New(worker.Options{Config: b.s.Worker, Queue: q, Plan: plan, Destinations: destinations, Exporters: exporters,
-		Metrics: worker.NewMetrics(b.reg), Logger: app.Component(b.log, "worker")})
+		Allows: b.tenants.Allows, Metrics: worker.NewMetrics(b.reg), Logger: app.Component(b.log, "worker")})
 	if err != nil {
 		return err
 	}
+	b.reload.Add(reload.Part{Name: "routes", Keys: []string{"destinations[].tenants", "destinations[].where"},
+		Prepare: func(s *settings.Settings) (func(), error) { return w.Prepare(s.EffectiveDestinations()) }})
 	w.Start()
 	b.app.OnStop("stop pulling, finish exports", time.Duration(b.s.Worker.DrainTimeout), w.Stop)
 	told := exports(func() ([]fleet.Destination, []fleet.Tally) { return w.Status(), w.Tally() })

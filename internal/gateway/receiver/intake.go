@@ -37,6 +37,7 @@ type Intake struct {
 	log       *slog.Logger
 	said      *app.Repeat // of refusals that an operator should know of
 	draining  atomic.Bool
+	strict    atomic.Bool // limits.reject_bad_utf8, which can change
 
 	// Door says who a request is of, and how much that one may send. Set it before
 	// serving.
@@ -55,8 +56,14 @@ const sayEvery = 30 * time.Second
 
 // NewIntake makes the intake of one gateway.
 func NewIntake(l Limits, c Committer, m *Metrics, log *slog.Logger) *Intake {
-	return &Intake{limits: l, commit: c, admission: admission{limit: int64(l.MaxInFlightBytes)}, metrics: m, log: log, said: app.NewRepeat(log, sayEvery)}
+	in := &Intake{limits: l, commit: c, admission: admission{limit: int64(l.MaxInFlightBytes)}, metrics: m, log: log, said: app.NewRepeat(log, sayEvery)}
+	in.RejectBadUTF8(l.RejectBadUTF8)
+	return in
 }
+
+// RejectBadUTF8 changes that limit for requests that are checked from now on. The
+// others are built into the servers.
+func (in *Intake) RejectBadUTF8(yes bool) { in.strict.Store(yes) }
 
 // Drain makes every further request be refused as retryable.
 func (in *Intake) Drain() { in.draining.Store(true) }
@@ -75,7 +82,7 @@ func (v *visit) accept(ctx context.Context, payload []byte, copied func()) (comm
 	in := v.in
 	begin := time.Now()
 	size := len(payload)
-	info, err := otlp.Check(v.signal, payload, otlp.CheckOptions{RejectUTF8: in.limits.RejectBadUTF8})
+	info, err := otlp.Check(v.signal, payload, otlp.CheckOptions{RejectUTF8: in.strict.Load()})
 	if err != nil {
 		copied()
 		return committer.Result{}, v.refused(0, otlp.AsRefusal(err))
