@@ -41,7 +41,10 @@ type Options struct {
 	Pressure func(otlp.Signal) *otlp.Refusal
 	// Full, unless nil, is the wait asked of clients when the queue itself was full
 	// at the commit; 0: not known.
-	Full     func(otlp.Signal) time.Duration
+	Full func(otlp.Signal) time.Duration
+	// Unrouted, unless nil, tells that no destination takes a signal now. What is
+	// accepted of it is counted.
+	Unrouted func(otlp.Signal) bool
 	Registry prometheus.Registerer
 	// TLSFiles are told of the certificate files in use; may be nil.
 	TLSFiles *config.TLSFiles
@@ -72,7 +75,7 @@ func Start(ctx context.Context, a *app.App, o Options) (*Gateway, error) {
 	metrics := receiver.NewMetrics(o.Registry)
 	g := &Gateway{intake: receiver.NewIntake(o.Config.Limits, commits, metrics, o.Logger)}
 	g.intake.Door = o.Door
-	g.intake.Pressure, g.intake.Full = o.Pressure, o.Full
+	g.intake.Pressure, g.intake.Full, g.intake.Unrouted = o.Pressure, o.Full, o.Unrouted
 	o.Registry.MustRegister(InFlightBytes(g.intake.InFlightBytes))
 	if err := g.listen(ctx, o); err != nil {
 		return nil, errors.Join(err, g.stop(ctx))

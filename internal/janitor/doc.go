@@ -13,7 +13,10 @@
 //     lowest ack floor of its export durables: those of the destinations that
 //     this process knows, and every other that the stream has, for it is
 //     somebody's destination. It is 0, and nothing is purged, when there is none
-//     of them, or when one that this process knows is missing.
+//     of them, or when one that this process knows is missing. Only where this
+//     process has destinations, none of them takes the signal and no stranger's
+//     durable is there, the floor is the last message: it is kept for the replay
+//     window, and for nobody.
 //   - Only ack floors count, never the number of pending messages: a server
 //     learns of a message as pending a moment after it is stored, and on a
 //     cluster the server of a consumer may lag behind that of its stream, so that

@@ -77,6 +77,9 @@ func (j *Janitor) floorOf(ctx context.Context, s otlp.Signal, st queue.StreamSta
 			f.seq, f.by, f.others = min(f.seq, c.AckFloor), name, i >= len(planned)
 		}
 	}
+	if f.by == "" && j.o.Plan.Untaken(s) { // nobody is to have it: it is kept for replay alone
+		return f, nil
+	}
 	if f.by == "" || len(f.missing) > 0 {
 		f.seq = 0
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/penstock-otel/penstock/internal/config"
+	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
@@ -101,6 +102,28 @@ func TestNoConsumer(t *testing.T) {
 		r.round(91, 90)
 		r.logged("a stream has space again", 1)
 		r.metric("blocked " + logs + " 0")
+	})
+}
+
+// A signal that no configured destination takes stays for the window alone, until
+// somebody has a durable for it.
+func TestNobodyTakesASignal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.ReplayWindow = config.Duration(time.Hour) })
+		for _, name := range []string{"all", "logs"} {
+			r.ok(r.q.RemoveConsumer(t.Context(), logs, topology.Durable(name)))
+		}
+		r.j.o.Plan.Destinations = []topology.Destination{{Name: "all", Signals: []otlp.Signal{otlp.Traces, otlp.Metrics}}}
+		r.put(3)
+		r.round(1, 3)
+		time.Sleep(2 * time.Hour)
+		r.put(2)
+		r.round(4, 5) // what is older than the window
+		time.Sleep(2 * time.Hour)
+		r.ok(r.q.EnsureConsumer(t.Context(), logs, queue.ConsumerConfig{Name: topology.Durable("new")}))
+		r.round(4, 5) // somebody wants it
+		r.take("new", 1)
+		r.round(5, 5)
 	})
 }
 

@@ -153,6 +153,12 @@ func (p *presence) gateway(all sums, next *moment, seconds float64) *fleet.Gatew
 	for signal, n := range all.by("penstock_queue_duplicate_items_total", "signal") {
 		g.Duplicates[signal] = n
 	}
+	for signal, n := range all.by("penstock_receiver_unrouted_items_total", "signal") {
+		if g.Unrouted == nil {
+			g.Unrouted = map[string]uint64{}
+		}
+		g.Unrouted[signal] = n
+	}
 	return g
 }
 

@@ -71,6 +71,12 @@ func (d Destination) Takes(s otlp.Signal) bool {
 	return len(d.Signals) == 0 || slices.Contains(d.Signals, s)
 }
 
+// Untaken tells that there are destinations and none of them takes a signal. Without
+// any it is false: those of the workers are not known then.
+func (p Plan) Untaken(s otlp.Signal) bool {
+	return len(p.Destinations) > 0 && !slices.ContainsFunc(p.Destinations, func(d Destination) bool { return d.Takes(s) })
+}
+
 // Stream names the stream of a signal's shard.
 func Stream(s otlp.Signal, shard int) string {
 	return fmt.Sprintf("PENSTOCK_%s_%d", strings.ToUpper(s.String()), shard)

@@ -95,6 +95,21 @@ func want(t *testing.T, q queue.Provisioner) {
 	}
 }
 
+func TestUntaken(t *testing.T) {
+	f := func(p topology.Plan, s otlp.Signal, want bool) {
+		t.Helper()
+		if got := p.Untaken(s); got != want {
+			t.Errorf("%+v leaves %s untaken: %t", p.Destinations, s, got)
+		}
+	}
+	f(topology.Plan{}, otlp.Logs, false) // the workers' are not known
+	f(topology.Plan{Destinations: []topology.Destination{{Name: "a"}}}, otlp.Logs, false)
+	some := topology.Plan{Destinations: []topology.Destination{{Name: "a", Signals: []otlp.Signal{otlp.Traces}}, {Name: "b", Signals: []otlp.Signal{otlp.Metrics}}}}
+	f(some, otlp.Traces, false)
+	f(some, otlp.Metrics, false)
+	f(some, otlp.Logs, true)
+}
+
 func TestApplyIsIdempotent(t *testing.T) {
 	for name, q := range map[string]queue.Queue{"memory": memory.New(), "jetstream": realQueue(t, 100<<20)} {
 		t.Run(name, func(t *testing.T) {

@@ -49,6 +49,9 @@ type Intake struct {
 	// Full, unless nil, is the wait to ask for when the queue itself was full at
 	// the commit; 0: not known. Set it before serving.
 	Full func(otlp.Signal) time.Duration
+	// Unrouted, unless nil, tells that no destination takes a signal now. Set it
+	// before serving.
+	Unrouted func(otlp.Signal) bool
 }
 
 // sayEvery is the interval between two lines about the same reason of refusal.
@@ -119,6 +122,9 @@ func (v *visit) accepted(items int, result committer.Result, size int) {
 	m.bytes.WithLabelValues(signal, v.transport).Add(float64(size))
 	m.accepted[v.signal].WithLabelValues(v.transport).Add(float64(items - result.Rejected))
 	v.pass.Accepted(items-result.Rejected, size)
+	if v.in.Unrouted != nil && v.in.Unrouted(v.signal) {
+		m.unrouted.WithLabelValues(signal).Add(float64(items - result.Rejected))
+	}
 	outcome := "accepted"
 	if result.Rejected > 0 {
 		outcome = "partial"

@@ -19,6 +19,7 @@ type Metrics struct {
 	bytes             *prometheus.CounterVec // signal, transport
 	seconds           *prometheus.HistogramVec
 	accepted, refused [otlp.NumSignals]*prometheus.CounterVec
+	unrouted          *prometheus.CounterVec // signal
 	repaired          prometheus.Counter
 	gateWaits         prometheus.Counter
 	connections       *prometheus.CounterVec // transport
@@ -29,6 +30,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_requests_total",
 			Help: "Requests by outcome: accepted, empty, partial, or the reason of refusal. Requests for no known signal have the signal none."}, []string{"signal", "transport", "outcome"}),
+		unrouted: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_unrouted_items_total",
+			Help: "Items accepted of a signal that no destination takes; they stay in the queue for the replay window."}, []string{"signal"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_request_bytes_total",
 			Help: "Bytes of requests after decompression."}, []string{"signal", "transport"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "penstock_receiver_request_seconds",
@@ -40,7 +43,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		connections: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_refused_connections_total",
 			Help: "Connections closed at once because gateway.limits.max_connections were open."}, []string{"transport"}),
 	}
-	reg.MustRegister(m.requests, m.bytes, m.seconds, m.repaired, m.gateWaits, m.connections)
+	reg.MustRegister(m.requests, m.bytes, m.seconds, m.repaired, m.unrouted, m.gateWaits, m.connections)
 	for _, t := range []string{transportGRPC, transportHTTP} {
 		m.connections.WithLabelValues(t)
 	}
