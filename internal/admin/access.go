@@ -52,7 +52,7 @@ func (s *Server) guard(need identity.Roles, next http.Handler) http.Handler {
 		who := nobody
 		if s.o.Auth != nil {
 			var err error
-			if who, err = s.o.Auth.Authenticate(r.Context(), credentials(r)); err != nil {
+			if who, err = s.authenticate(r); err != nil {
 				s.unauthenticated(w, r, err)
 				return
 			}
@@ -63,6 +63,13 @@ func (s *Server) guard(need identity.Roles, next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r.WithContext(identity.With(r.Context(), who)))
 	})
+}
+
+func (s *Server) authenticate(r *http.Request) (*identity.Identity, error) {
+	if len(r.Header.Values("Authorization")) > 1 || len(r.Header.Values("X-Api-Key")) > 1 {
+		return nil, &identity.Failure{Kind: identity.FailMalformed, Message: "the request has several credentials in its headers: send one"}
+	}
+	return s.o.Auth.Authenticate(r.Context(), credentials(r))
 }
 
 // name is that of the one role which gives all of need.

@@ -152,6 +152,19 @@ func TestCredentialsOfEveryForm(t *testing.T) {
 			t.Errorf("%s: %d %s", header[0], status, body)
 		}
 	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.Addr()+"/api/v1/view", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header["Authorization"] = []string{"Bearer " + secrets["view"], "Bearer " + secrets["admin"]}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 401 {
+		t.Errorf("two credentials: %d", resp.StatusCode)
+	}
 	_, _, h := r.ask("GET", "/", "Accept", "text/html,*/*")
 	if v := h.Values("WWW-Authenticate"); len(v) != 2 || !strings.HasPrefix(v[0], "Bearer") || !strings.HasPrefix(v[1], "Basic") {
 		t.Errorf("a browser is not asked for a key: %q", v)
@@ -255,6 +268,7 @@ func TestAPortThatOthersReachWantsToKnowWhoAsks(t *testing.T) {
 	f(Config{Listen: ":8080"}, a, true)
 	f(Config{Listen: ":8080", AllowUnauthenticated: true}, nil, true)
 	f(Config{Listen: ":8080", TLS: config.TLSServer{ClientCAFile: "x"}}, nil, true)
+	f(Config{Listen: ":8080", TLS: config.TLSServer{ClientCAFile: "x", ClientAuth: config.ClientAuthOptional}}, nil, false)
 	f(Config{Listen: "127.0.0.1:8080"}, nil, true)
 	f(Config{Listen: "[::1]:8080"}, open, true)
 	f(Config{Listen: "localhost:8080"}, nil, true)

@@ -29,7 +29,7 @@ func (c Config) Validate() error { return config.CheckListen(c.Listen) }
 // they are; the error reads on from the key admin.listen. authenticates is whether
 // something in auth does.
 func (c Config) CheckExposed(authenticates bool) error {
-	if c.Listen == "" || config.Loopback(c.Listen) || authenticates || c.TLS.ClientCAFile != "" || c.AllowUnauthenticated {
+	if c.Listen == "" || config.Loopback(c.Listen) || authenticates || c.TLS.RequiresCertificate() || c.AllowUnauthenticated {
 		return nil
 	}
 	return fmt.Errorf("is %q, which other machines reach, and nothing authenticates: whoever reaches the port would see everything. Configure auth (keys_file, issuers or certificates) or admin.tls.client_ca_file, listen on 127.0.0.1, or, if something else guards the port, say admin.allow_unauthenticated: true", c.Listen)

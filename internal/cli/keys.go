@@ -53,7 +53,7 @@ type MadeKey struct {
 }
 
 func keysCreate() *cobra.Command {
-	cmd := &cobra.Command{Use: "create", Short: "make an API key, and print it once", Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "create", Short: "create an API key, and print it once", Args: cobra.NoArgs,
 		Long: "Adds a key to the file, which is made if it is not there, and prints it on standard output. It is not kept: what is\n" +
 			"in the file is a hash of it.",
 		Example: "  penstock keys create --file keys --name checkout --tenant shop --expires 90d\n  penstock keys create --name dashboards --roles view"}
