@@ -6,7 +6,7 @@ COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 PKG     := github.com/penstock-otel/penstock/internal/app
 LDFLAGS := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT)
 
-.PHONY: build run check test unit integration docs bench fuzz clean help
+.PHONY: build run check test unit integration docs bench fuzz conformance clean help
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -37,6 +37,9 @@ bench: ## throughput, CPU and memory of the whole path; results into bench/resul
 
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	./scripts/fuzz.sh
+
+conformance: ## the OTLP conformance suite on Penstock and the Collector; results into conformance/results/
+	./scripts/conformance.sh
 
 clean: ## what was built and measured
 	rm -rf $(BIN) coverage

@@ -21,7 +21,7 @@ const (
 	// decompressed.
 	maxArrival = 80 << 20
 	// maxKept is the largest body that is kept to be looked into.
-	maxKept = 256 << 10
+	maxKept = 16 << 10
 	// maxArrivals is how many requests are remembered for one mark.
 	maxArrivals = 1000
 )
@@ -33,7 +33,7 @@ type reply struct {
 	status  int             // HTTP; 0: 200
 	header  http.Header     // HTTP
 	body    []byte          // the response message; nil: empty
-	drop    bool            // the connection, or over gRPC the stream, without an answer
+	drop    bool            // the connection, without an answer
 	hold    <-chan struct{} // answer only when it is closed
 }
 
@@ -152,6 +152,17 @@ func (b *backends) stop() {
 	}
 }
 
+// connKey is for the connection of a request in its context.
+type connKey struct{}
+
+// drop ends the connection of a request.
+func drop(r *http.Request) {
+	if c, ok := r.Context().Value(connKey{}).(net.Conn); ok {
+		_ = c.Close()
+	}
+	panic(http.ErrAbortHandler)
+}
+
 // up listens, and is done once it does.
 func (b *backend) up() error {
 	l, err := net.Listen("tcp", b.addr)
@@ -163,7 +174,8 @@ func (b *backend) up() error {
 	p.SetHTTP1(true)
 	p.SetUnencryptedHTTP2(true)
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.serve(b, w, r) }),
-		Protocols: &p, ReadHeaderTimeout: 20 * time.Second, MaxHeaderBytes: 64 << 10}
+		Protocols: &p, ReadHeaderTimeout: 20 * time.Second, MaxHeaderBytes: 64 << 10,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }}
 	b.mu.Lock()
 	b.server = srv
 	b.mu.Unlock()

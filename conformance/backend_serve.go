@@ -58,7 +58,7 @@ func serveGRPC(b *backend, w http.ResponseWriter, r *http.Request) {
 	}
 	defer done()
 	if answer.drop {
-		panic(http.ErrAbortHandler) // resets the stream
+		drop(r)
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/grpc")
@@ -89,7 +89,7 @@ func serveHTTP(b *backend, w http.ResponseWriter, r *http.Request) {
 	}
 	defer done()
 	if answer.drop {
-		panic(http.ErrAbortHandler) // ends the connection
+		drop(r)
 	}
 	h := w.Header()
 	for k, v := range answer.header {

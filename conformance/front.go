@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,45 +12,18 @@ import (
 // it is busy.
 const frontPause = 250 * time.Millisecond
 
-// send gives the endpoint one marked item, over gRPC where it has that. It goes
-// on trying while the endpoint asks for it, within the patience.
+// send gives the endpoint one marked item, over gRPC where it has that.
 func (s *suite) send(ctx context.Context, sig signal, message []byte) error {
-	deadline := time.Now().Add(s.Patience)
-	for {
-		again, err := s.sendOnce(ctx, sig, message)
-		if err == nil {
-			return nil
-		}
-		if !again || time.Now().After(deadline) {
-			return fmt.Errorf("the endpoint does not take a request of %d bytes: %w", len(message), err)
-		}
-		select {
-		case <-time.After(frontPause):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (s *suite) sendOnce(ctx context.Context, sig signal, message []byte) (again bool, _ error) {
+	var v Verdict
 	if s.GRPC != "" {
-		a, err := s.call(ctx, sig, "", message)
-		switch {
-		case err != nil:
-			return true, err
-		case a.code == codes.OK:
-			return false, nil
-		}
-		return a.code == codes.Unavailable || a.retryInfo() != nil, errors.New(a.String())
+		v = s.takenGRPC(ctx, sig, "", message)
+	} else {
+		v = s.takenHTTP(ctx, sig, protobufType, "", message)
 	}
-	a, err := s.post(ctx, sig, protobufType, "", message)
-	switch {
-	case err != nil:
-		return true, err
-	case a.status == 200:
-		return false, nil
+	if v.Outcome != Pass {
+		return fmt.Errorf("the endpoint does not take a request of %d bytes: %s", len(message), v.Seen)
 	}
-	return a.status == 429 || a.status == 502 || a.status == 503 || a.status == 504, errors.New(a.String())
+	return nil
 }
 
 // through sends one marked item and waits for its first arrival at b.
@@ -85,4 +57,47 @@ func (s *suite) quiet(ctx context.Context) {
 	case <-time.After(s.Quiet):
 	case <-ctx.Done():
 	}
+}
+
+// answerer is an answer that may ask to send again.
+type answerer interface{ again() bool }
+
+// again tells whether the answer is one after which a client sends again.
+func (a *grpcAnswer) again() bool {
+	switch a.code {
+	case codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OutOfRange, codes.Unavailable, codes.DataLoss:
+		return true
+	case codes.ResourceExhausted:
+		return a.retryInfo() != nil
+	}
+	return false
+}
+
+func (a *httpAnswer) again() bool {
+	return a.status == 429 || a.status == 502 || a.status == 503 || a.status == 504
+}
+
+// patiently sends while the endpoint asks to be sent the same again, within the
+// patience: one that is busy for a moment deviates from nothing.
+func patiently[A answerer](ctx context.Context, s *suite, send func() (A, error)) (A, error) {
+	for deadline := time.Now().Add(s.Patience); ; {
+		a, err := send()
+		if err != nil || !a.again() || time.Now().After(deadline) || ctx.Err() != nil {
+			return a, err
+		}
+		select {
+		case <-time.After(frontPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// callPatiently is call until the answer is final.
+func (s *suite) callPatiently(ctx context.Context, sig signal, encoding string, message []byte) (*grpcAnswer, error) {
+	return patiently(ctx, s, func() (*grpcAnswer, error) { return s.call(ctx, sig, encoding, message) })
+}
+
+// postPatiently is post until the answer is final.
+func (s *suite) postPatiently(ctx context.Context, sig signal, contentType, encoding string, b []byte) (*httpAnswer, error) {
+	return patiently(ctx, s, func() (*httpAnswer, error) { return s.post(ctx, sig, contentType, encoding, b) })
 }

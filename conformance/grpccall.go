@@ -9,13 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
-	"golang.org/x/net/http2"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -93,16 +91,14 @@ func frameOf(message io.Reader, size int64) io.Reader {
 	return io.MultiReader(bytes.NewReader(b), message)
 }
 
-// newH2 is an HTTP/2 transport, over TLS or with prior knowledge.
-func newH2(t *tls.Config) *http2.Transport {
-	tr := &http2.Transport{DisableCompression: true, MaxHeaderListSize: 64 << 10}
+// newH2 is a transport of HTTP/2 alone, over TLS or with prior knowledge.
+func newH2(t *tls.Config) *http.Transport {
+	tr := &http.Transport{DisableCompression: true, MaxResponseHeaderBytes: 64 << 10, Protocols: new(http.Protocols)}
 	if t == nil {
-		tr.AllowHTTP = true
-		tr.DialTLSContext = func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, addr)
-		}
+		tr.Protocols.SetUnencryptedHTTP2(true)
 		return tr
 	}
+	tr.Protocols.SetHTTP2(true)
 	tr.TLSClientConfig = t.Clone()
 	return tr
 }

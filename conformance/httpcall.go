@@ -56,7 +56,7 @@ func (a *httpAnswer) mediaType() string {
 // String is for verdicts.
 func (a *httpAnswer) String() string {
 	s := fmt.Sprintf("HTTP %d, Content-Type %q", a.status, a.header.Get("Content-Type"))
-	if st, err := a.statusBody(); err == nil {
+	if st, err := a.statusBody(); err == nil && st.GetMessage() != "" {
 		return s + ": " + st.GetMessage()
 	}
 	return fmt.Sprintf("%s, %d bytes: %s", s, len(a.body), a.body[:min(len(a.body), 120)])

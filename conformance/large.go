@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"io"
 
-	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 )
 
-// largeItem is a valid request of exactly size bytes with one item, the bulk of
-// which is the text of an attribute. Only its ends are held in memory.
+// largeItem is a valid request of exactly size bytes with one item, most of
+// which is a text beside it. Only its ends are held in memory.
 func largeItem(s signal, mark string, size int64) io.Reader {
 	return largeRequest(s, mark, size, size)
 }
@@ -31,15 +29,10 @@ func largeRequest(s signal, mark string, size, itemSize int64) io.Reader {
 	return io.MultiReader(parts...)
 }
 
-// slot marks where the bulk goes: a text that a message of small size carries
-// is cut there, and the lengths around it are made anew.
-const largeKey = "conformance.bulk"
-
-// largePart is a request of exactly size bytes, at least 4096. The bulk is
-// schema_url of the resource level for all but logs, whose body is the bulk:
-// both are in every decoder's way and in no index.
+// largePart is a request of exactly size bytes, at least 4096. The bulk is the
+// schema_url of its resource.
 func largePart(s signal, mark string, size int64) io.Reader {
-	small := s.request(mark, attribute(largeKey, text("1")))
+	small := s.request(mark)
 	bulk := size
 	for range 16 { // lengths of lengths settle at once
 		head := appendLarge(small, bulk)
@@ -87,10 +80,4 @@ func withUnknown(b []byte, mark string) []byte {
 	out := append([]byte(nil), b[:n]...)
 	out = protowire.AppendBytes(out, append(append([]byte(nil), inner...), unknown...))
 	return append(out, unknown...)
-}
-
-// decodeLogs reads a request of logs.
-func decodeLogs(b []byte) (*collogs.ExportLogsServiceRequest, error) {
-	var m collogs.ExportLogsServiceRequest
-	return &m, proto.Unmarshal(b, &m)
 }

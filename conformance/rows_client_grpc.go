@@ -37,7 +37,7 @@ func rowC1(c *check) {
 	for _, x := range codeAnswers(codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OutOfRange, codes.Unavailable, codes.DataLoss) {
 		c.try(x.name, func(ctx context.Context) Verdict { _, v := c.retried(ctx, c.backends.grpc, x.r, x.name); return v })
 	}
-	c.try("the stream ends without an answer", func(ctx context.Context) Verdict {
+	c.try("the connection ends without an answer, which gRPC calls UNAVAILABLE", func(ctx context.Context) Verdict {
 		_, v := c.retried(ctx, c.backends.grpc, reply{drop: true}, "no answer")
 		return v
 	})
@@ -120,8 +120,9 @@ func rowD4(c *check) {
 				}
 			})
 			defer func() {
+				n := bad.count()
 				close(again)
-				bad.await(ctx, bad.count()+1, c.Patience) // the next rows find nothing of this one
+				bad.await(ctx, n+1, c.Patience) // the next rows find nothing of this one
 			}()
 			if _, err := c.throughAs(ctx, other, sig, mark, sig.request(mark), nil); err != nil {
 				return failed(name, "arrival at the other", err.Error())

@@ -204,7 +204,7 @@ func rowX5(c *check) {
 			}
 			body := w.all()[0].body
 			if n := bytes.Count(body, []byte("later-"+mark)); n != 2 {
-				return failed("2 unknown fields", "both at the backend", fmt.Sprintf("%d of them", n))
+				return failed("2 unknown fields", "2 unknown fields at the backend", fmt.Sprintf("%d of them", n))
 			}
 			return passed
 		})

@@ -119,7 +119,9 @@ func rowG2(c *check) {
 		if err != nil {
 			return failed("", "", err.Error())
 		}
-		a, err := c.callRaw(ctx, sig.method(), "gzip", bytes.NewReader(frame(true, b)))
+		a, err := patiently(ctx, c.suite, func() (*grpcAnswer, error) {
+			return c.callRaw(ctx, sig.method(), "gzip", bytes.NewReader(frame(true, b)))
+		})
 		return wantTaken(sig, a, err, fmt.Sprintf("%d bytes, gzip of %d", len(b), size))
 	})
 }
@@ -205,7 +207,7 @@ func rowG5(c *check) {
 
 func rowG6(c *check) {
 	c.each("one item", func(ctx context.Context, s signal) Verdict {
-		a, err := c.call(ctx, s, "", s.request(newMark()))
+		a, err := c.callPatiently(ctx, s, "", s.request(newMark()))
 		sent := "one sound item"
 		if v := wantTaken(s, a, err, sent); v.Outcome != Pass {
 			return v
@@ -244,7 +246,7 @@ func rowG7(c *check) {
 		if err != nil {
 			return failed("", "", err.Error())
 		}
-		a, err := c.call(ctx, s, "gzip", b)
+		a, err := c.callPatiently(ctx, s, "gzip", b)
 		sent := fmt.Sprintf("two items, one of %d bytes", c.RejectedItemBytes)
 		if v := wantTaken(s, a, err, sent); v.Outcome != Pass {
 			return v
@@ -262,7 +264,7 @@ func notUTF8(s signal) []byte {
 
 func rowG8(c *check) {
 	c.each("text that is not UTF-8", func(ctx context.Context, s signal) Verdict {
-		a, err := c.call(ctx, s, "", notUTF8(s))
+		a, err := c.callPatiently(ctx, s, "", notUTF8(s))
 		if err != nil {
 			return failed("text that is not UTF-8", "an answer", err.Error())
 		}

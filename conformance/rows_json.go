@@ -6,10 +6,13 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
+	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	metrics "go.opentelemetry.io/proto/otlp/metrics/v1"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -36,7 +39,7 @@ func (c *check) jsonArrived(ctx context.Context, s signal, mark, body string) (p
 	if b != nil {
 		w = b.expect(mark, nil)
 	}
-	a, err := c.post(ctx, s, jsonType, "", []byte(body))
+	a, err := c.postPatiently(ctx, s, jsonType, "", []byte(body))
 	if v := wantOK(s, a, err, jsonType, body); v.Outcome != Pass || b == nil {
 		return nil, v
 	}
@@ -75,24 +78,29 @@ func placeIDs(s signal, mark, t, sp, p string) string {
 		return strings.Replace(body, fmt.Sprintf(`"traceId":"%x","spanId":"%x"`, traceID, spanID),
 			fmt.Sprintf(`"traceId":%q,"spanId":%q,"parentSpanId":%q,"links":[{"traceId":%q,"spanId":%q}]`, t, sp, p, t, sp), 1)
 	case "metrics":
-		return strings.Replace(body, `"asInt":"42"`, fmt.Sprintf(`"asInt":"42","exemplars":[{"timeUnixNano":"%d","asInt":"1","traceId":%q,"spanId":%q}]`, int64(endNano), t, sp), 1)
+		exemplars := fmt.Sprintf(`"timeUnixNano":"%d","exemplars":[{"timeUnixNano":"%d","asInt":"1","traceId":%q,"spanId":%q}]`, int64(endNano), int64(endNano), t, sp)
+		return strings.Replace(body, `"metrics":[`, `"metrics":[`+
+			`{"name":"s","sum":{"aggregationTemporality":2,"isMonotonic":true,"dataPoints":[{"asInt":"1",`+exemplars+`}]}},`+
+			`{"name":"g","gauge":{"dataPoints":[{"asInt":"1",`+exemplars+`}]}},`+
+			`{"name":"h","histogram":{"aggregationTemporality":2,"dataPoints":[{"count":"1","sum":1,"bucketCounts":["1"],`+exemplars+`}]}},`+
+			`{"name":"e","exponentialHistogram":{"aggregationTemporality":2,"dataPoints":[{"count":"1","sum":1,"scale":0,"zeroCount":"1",`+exemplars+`}]}},`, 1)
 	default:
 		return strings.Replace(body, `"severityNumber":9`, fmt.Sprintf(`"severityNumber":9,"traceId":%q,"spanId":%q`, t, sp), 1)
 	}
 }
 
-// idsOf are the ids of an arrival in the order of placeIDs.
-func idsOf(m proto.Message) [][]byte {
+// idsOf are the ids of an arrival in the order of placeIDs, of everything that is
+// in it.
+func idsOf(m proto.Message) (ids [][]byte) {
 	switch m := m.(type) {
 	case *coltrace.ExportTraceServiceRequest:
 		for _, rs := range m.GetResourceSpans() {
 			for _, ss := range rs.GetScopeSpans() {
 				for _, sp := range ss.GetSpans() {
-					ids := [][]byte{sp.GetTraceId(), sp.GetSpanId(), sp.GetParentSpanId()}
+					ids = append(ids, sp.GetTraceId(), sp.GetSpanId(), sp.GetParentSpanId())
 					for _, l := range sp.GetLinks() {
 						ids = append(ids, l.GetTraceId(), l.GetSpanId())
 					}
-					return ids
 				}
 			}
 		}
@@ -100,27 +108,43 @@ func idsOf(m proto.Message) [][]byte {
 		for _, rm := range m.GetResourceMetrics() {
 			for _, sm := range rm.GetScopeMetrics() {
 				for _, x := range sm.GetMetrics() {
-					for _, p := range x.GetGauge().GetDataPoints() {
-						for _, e := range p.GetExemplars() {
-							return [][]byte{e.GetTraceId(), e.GetSpanId()}
-						}
-					}
+					ids = append(ids, exemplarIDs(x)...)
 				}
 			}
 		}
-	default:
-		l, err := decodeLogs(encode(m))
-		if err == nil && len(l.GetResourceLogs()) > 0 {
-			r := l.GetResourceLogs()[0].GetScopeLogs()[0].GetLogRecords()[0]
-			return [][]byte{r.GetTraceId(), r.GetSpanId()}
+	case *collogs.ExportLogsServiceRequest:
+		for _, rl := range m.GetResourceLogs() {
+			for _, sl := range rl.GetScopeLogs() {
+				for _, r := range sl.GetLogRecords() {
+					ids = append(ids, r.GetTraceId(), r.GetSpanId())
+				}
+			}
 		}
 	}
-	return nil
+	return ids
+}
+
+func exemplarIDs(x *metrics.Metric) (ids [][]byte) {
+	add := func(list []*metrics.Exemplar) {
+		for _, e := range list {
+			ids = append(ids, e.GetTraceId(), e.GetSpanId())
+		}
+	}
+	for _, p := range slices.Concat(x.GetGauge().GetDataPoints(), x.GetSum().GetDataPoints()) {
+		add(p.GetExemplars())
+	}
+	for _, p := range x.GetHistogram().GetDataPoints() {
+		add(p.GetExemplars())
+	}
+	for _, p := range x.GetExponentialHistogram().GetDataPoints() {
+		add(p.GetExemplars())
+	}
+	return ids
 }
 
 func wantIDs(s signal, m proto.Message, sent string) Verdict {
 	want := map[string][][]byte{
-		"traces": {traceID, spanID, parentID, traceID, spanID}, "metrics": {traceID, spanID}, "logs": {traceID, spanID},
+		"traces": {traceID, spanID, parentID, traceID, spanID}, "metrics": {traceID, spanID, traceID, spanID, traceID, spanID, traceID, spanID}, "logs": {traceID, spanID},
 	}[s.name]
 	got := idsOf(m)
 	if len(got) != len(want) {

@@ -37,7 +37,7 @@ func rowT1(c *check) {
 
 // takenGRPC wants full success over gRPC.
 func (s *suite) takenGRPC(ctx context.Context, sig signal, encoding string, message []byte) Verdict {
-	a, err := s.call(ctx, sig, encoding, message)
+	a, err := s.callPatiently(ctx, sig, encoding, message)
 	return wantTaken(sig, a, err, fmt.Sprintf("%s of %d bytes", sig.name, len(message)))
 }
 
@@ -63,7 +63,7 @@ func (s *suite) takenHTTP(ctx context.Context, sig signal, contentType, encoding
 	if encoding != "" {
 		message = packed(encoding, message)
 	}
-	a, err := s.post(ctx, sig, contentType, encoding, message)
+	a, err := s.postPatiently(ctx, sig, contentType, encoding, message)
 	return wantOK(sig, a, err, contentType, sent)
 }
 
@@ -93,9 +93,11 @@ func (s *suite) stillTaken(ctx context.Context, sig signal, over string) Verdict
 func (s *suite) reads(ctx context.Context, sig signal, over, encoding string) bool {
 	b := packed(encoding, sig.request(newMark()))
 	if over == "gRPC" {
-		a, err := s.callRaw(ctx, sig.method(), encoding, bytes.NewReader(frame(true, b)))
+		a, err := patiently(ctx, s, func() (*grpcAnswer, error) {
+			return s.callRaw(ctx, sig.method(), encoding, bytes.NewReader(frame(true, b)))
+		})
 		return err == nil && a.code == codes.OK
 	}
-	a, err := s.post(ctx, sig, protobufType, encoding, b)
+	a, err := s.postPatiently(ctx, sig, protobufType, encoding, b)
 	return err == nil && a.status == 200
 }

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
 const userAgent = "otlp-conformance/1"
@@ -116,7 +114,7 @@ type suite struct {
 	Config
 	signals  []signal
 	h1       *http.Transport // HTTP/1.1
-	h2       *http2.Transport
+	h2       *http.Transport // HTTP/2 alone
 	backends backends
 	silences atomic.Int32
 }
