@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/penstock-otel/penstock/internal/admin"
+	"github.com/penstock-otel/penstock/internal/audit"
 	"github.com/penstock-otel/penstock/internal/identity"
 	"github.com/penstock-otel/penstock/internal/job"
 	"github.com/penstock-otel/penstock/internal/otlp"
@@ -96,6 +97,9 @@ func TestActionsAreLoggedWithWho(t *testing.T) {
 	log := r.log.String()
 	if !strings.Contains(log, `"subject":"key:operate-key","method":"api_key"`) || strings.Contains(log, secrets["operate"]) {
 		t.Errorf("the log is %s", log)
+	}
+	if e := r.audit.of("start replay"); len(e) != 1 || e[0].Subject != "key:operate-key" || e[0].Method != identity.MethodKey || e[0].Outcome != audit.Done {
+		t.Errorf("recorded: %+v", e)
 	}
 	j, err := job.NewStore(r.q).Get(t.Context(), "mine")
 	if err != nil || !strings.HasPrefix(j.By, "key:operate-key at 127.0.0.1:") {

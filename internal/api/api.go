@@ -7,7 +7,7 @@
 //
 //   - Every route needs a role. Whatever changes something or shows payload stands
 //     behind admin.Server.Operator or Administrator, and each such action is logged
-//     with who asked, what for, and how it ended.
+//     and recorded (package audit) with who asked, what for, and how it ended.
 //   - The OpenAPI document has every route and every field: it is made from the
 //     types that the routes answer with, and a test holds real answers against it.
 //   - Every error is a problem (RFC 9457) that says what, which thing and what
@@ -28,6 +28,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/penstock-otel/penstock/internal/admin"
+	"github.com/penstock-otel/penstock/internal/audit"
 )
 
 // Prefix of every route.
@@ -38,10 +39,12 @@ const maxBody = 64 << 10
 
 // API answers. Made by New, given its queue by Attach.
 type API struct {
-	port *admin.Server
-	log  *slog.Logger
-	huma huma.API
-	taps chan struct{} // a place for each tap
+	port     *admin.Server
+	log      *slog.Logger
+	rec      audit.Recorder
+	huma     huma.API
+	taps     chan struct{} // a place for each tap
+	verifies chan struct{} // and for each walk along the audit chain
 
 	mu      sync.RWMutex // guards everything below
 	backend *Backend     // nil: not yet, or no more
@@ -49,10 +52,10 @@ type API struct {
 	end     context.CancelFunc
 }
 
-// New adds the routes to the port. They answer 503 until Attach, those of the
+// New adds the routes to the port; rec is told of each action. They answer 503 until Attach, those of the
 // process itself at once.
-func New(port *admin.Server, log *slog.Logger) *API {
-	a := &API{port: port, log: log, taps: make(chan struct{}, maxTaps)}
+func New(port *admin.Server, rec audit.Recorder, log *slog.Logger) *API {
+	a := &API{port: port, log: log, rec: rec, verifies: make(chan struct{}, maxVerifies), taps: make(chan struct{}, maxTaps)}
 	a.ended, a.end = context.WithCancel(context.Background())
 	a.register(newAdapter(port))
 	return a
@@ -99,7 +102,7 @@ func (a *API) register(to adapter) {
 				Description: "What an operator sees of a Penstock and does to it. Served by every process on admin.listen; each answers for the whole queue. Each operation says which role it needs; auth says who has it, and without auth everybody on loopback does. Operations marked as an operator's are answered as admin.operate says too."},
 			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName), SecuritySchemes: schemes()},
 			Tags: []*huma.Tag{{Name: "process", Description: "The process that answers."}, {Name: "queue", Description: "Streams, destinations, processes, ledger."},
-				{Name: "dead letters", Description: "What no retry could deliver."}, {Name: "replay", Description: "Sending again what is kept."}, {Name: "tap", Description: "Watching telemetry pass."}},
+				{Name: "dead letters", Description: "What no retry could deliver."}, {Name: "replay", Description: "Sending again what is kept."}, {Name: "tap", Description: "Watching telemetry pass."}, {Name: "audit", Description: "Who operated, and who was not let in."}},
 		},
 		Formats: huma.DefaultFormats, DefaultFormat: "application/json", RejectUnknownQueryParameters: true,
 	}, to)
@@ -111,6 +114,7 @@ func (a *API) register(to adapter) {
 	a.registerTap()
 	a.registerDestinations()
 	a.registerLedger()
+	a.registerAudit()
 }
 
 // schemaName is that of a type in the document: with its package, for two may

@@ -58,7 +58,8 @@ func TestEveryRouteAnswersAsDocumented(t *testing.T) {
 	r.refused(http.MethodGet, "/ledger", nil, http.StatusNotFound)
 	r.ledger()
 	for _, path := range []string{"/ledger", "/status", "/status/buildinfo", "/status/config", "/openapi.json", "/openapi.yaml", "/queue", "/destinations", "/processes",
-		"/dlq", "/dlq/summary", "/dlq/1", "/jobs", "/replay", "/tap?oldest=true&once=true&full=true"} {
+		"/dlq", "/dlq/summary", "/dlq/1", "/jobs", "/replay", "/tap?oldest=true&once=true&full=true",
+		"/audit", "/audit/verify"} {
 		if status, body := r.ask(http.MethodGet, path, nil); status != http.StatusOK {
 			t.Errorf("%s: %d %s", path, status, body)
 		}

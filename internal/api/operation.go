@@ -12,7 +12,6 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/penstock-otel/penstock/internal/admin"
-	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/identity"
 )
 
@@ -204,19 +203,4 @@ func by(ctx context.Context) string {
 		return admin.Peer(ctx)
 	}
 	return who.Subject + " at " + admin.Peer(ctx)
-}
-
-// acted logs an operator's action, done or failed.
-func (a *API) acted(ctx context.Context, action string, err error, args ...any) {
-	about := []any{"action", action, "peer", admin.Peer(ctx)}
-	if who := identity.From(ctx); who != nil {
-		about = append(about, "subject", who.Subject, "method", who.Method)
-	}
-	args = append(about, args...)
-	log := app.Component(a.log, "api")
-	if err != nil {
-		log.Warn("operator action failed", append(args, "error", err)...)
-		return
-	}
-	log.Info("operator action", args...)
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/admin"
 	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/audit"
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/deadletter"
 	"github.com/penstock-otel/penstock/internal/fleet"
@@ -89,6 +90,30 @@ func (r *recorder) Drop(_ context.Context, destination, by string) error {
 	return nil
 }
 
+// trail is the audit's ear.
+type trail struct {
+	mu     sync.Mutex
+	events []audit.Event
+}
+
+func (r *trail) Record(e audit.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+// of are the events of an action.
+func (r *trail) of(action string) (found []audit.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if e.Action == action {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
 // rig is a process with a queue, an admin port and the API on it.
 type rig struct {
 	*API
@@ -99,6 +124,7 @@ type rig struct {
 	log      *logged
 	watch    *queuewatch.Watch
 	recorder *recorder
+	audit    *trail
 	doc      *openapi3.T
 	router   routers.Router
 
@@ -112,7 +138,7 @@ func start(t *testing.T, c admin.Config) *rig { return startAs(t, c, nil, "") }
 // startAs is a rig that auth guards; token is what it is asked for the document with.
 func startAs(t *testing.T, c admin.Config, auth admin.Authenticator, token string) *rig {
 	t.Helper()
-	r := &rig{t: t, q: memory.New(), log: &logged{}, recorder: &recorder{}, covered: map[string]bool{},
+	r := &rig{t: t, q: memory.New(), log: &logged{}, recorder: &recorder{}, audit: &trail{}, covered: map[string]bool{},
 		plan: topology.Plan{Shards: 1, MaxBytes: 1 << 30, Destinations: []topology.Destination{{Name: "backend"}}}}
 	if err := topology.Apply(t.Context(), r.q, r.plan); err != nil {
 		t.Fatal(err)
@@ -128,7 +154,7 @@ func startAs(t *testing.T, c admin.Config, auth admin.Authenticator, token strin
 		t.Fatal(err)
 	}
 	r.port = port
-	r.API = New(port, log)
+	r.API = New(port, r.audit, log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {

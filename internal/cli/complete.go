@@ -9,7 +9,8 @@ import (
 // choices are the values of flags that take one of a few, for shells.
 var choices = map[string][]string{
 	"output": {"table", "json", "yaml"}, "signal": {"traces", "metrics", "logs"},
-	"reason": deadletter.Reasons(), "protocol": {"grpc", "http", "file"},
+	"outcome": {"done", "failed", "refused"},
+	"reason":  deadletter.Reasons(), "protocol": {"grpc", "http", "file"},
 	"compression": {"none", "gzip", "zstd", "snappy"}, "log-format": {"json", "text"}, "log-level": {"debug", "info", "warn", "error"},
 }
 

@@ -55,8 +55,11 @@ type Options struct {
 	// BeforePurge is told of each purge before it is done: that everything up to
 	// and including seq may go. On an error it is not done. nil: nobody.
 	BeforePurge func(ctx context.Context, stream string, seq uint64) error
-	Metrics     *Metrics
-	Logger      *slog.Logger
+	// Leading is called after each round of the one that leads, for what else one
+	// process alone should do. It bounds itself. nil: nothing.
+	Leading func(ctx context.Context)
+	Metrics *Metrics
+	Logger  *slog.Logger
 }
 
 // Hold keeps what one reader still needs of a stream.
@@ -199,6 +202,9 @@ func (j *Janitor) round(ctx context.Context) {
 		j.o.Metrics.lastRun.SetToCurrentTime()
 	}
 	j.tell(v)
+	if j.o.Leading != nil {
+		j.o.Leading(ctx)
+	}
 }
 
 // look is what a round saw of a stream before it asked for holds.

@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/admin"
 	"github.com/penstock-otel/penstock/internal/api"
 	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/audit"
 	"github.com/penstock-otel/penstock/internal/broker"
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/fleet"
@@ -52,12 +53,17 @@ type Process struct {
 
 // base is what every role has.
 type base struct {
-	p     Process
-	s     *settings.Settings
-	app   *app.App
-	log   *slog.Logger
-	reg   *prometheus.Registry
-	auth  *identity.Authenticator
+	p    Process
+	s    *settings.Settings
+	app  *app.App
+	log  *slog.Logger
+	reg  *prometheus.Registry
+	auth *identity.Authenticator
+	// id is how the others see this process.
+	id, host string
+	// audit takes what operators do and who is not let in, from the start on.
+	audit audit.Recorder
+	trail *audit.Log // the same, nil when it is off
 	admin *admin.Server
 	api   *api.API
 	// files are the certificate files in use.
@@ -96,12 +102,18 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 		counts = tenant.NewMetrics(b.reg)
 	}
 	b.tenants = tenant.New(b.s.Tenants, int64(b.s.Gateway.Limits.MaxInFlightBytes), counts)
+	if b.host, err = os.Hostname(); err != nil || b.host == "" {
+		b.host = "unknown"
+	}
+	b.id = fleet.NewID(name, b.host)
 	b.app = app.New(name, log)
 	b.app.DrainDelay = time.Duration(p.Settings.Stop.DrainDelay)
 	b.app.StopTimeout = time.Duration(p.Settings.Stop.Timeout)
+	b.makeAudit()
 	b.makeReload(level)
 	return b.app.Run(ctx, func(ctx context.Context, _ *app.App) error {
 		b.reg.MustRegister(newCertificates(b.files))
+		b.beginAudit()
 		var err error
 		if b.auth, err = identity.New(ctx, b.s.Auth, identity.Options{Registry: b.reg, Logger: b.log}); err != nil {
 			return err
@@ -139,13 +151,14 @@ func (b *base) serveAdmin() error {
 	}
 	var err error
 	b.admin, err = admin.New(admin.Options{Config: b.s.Admin, Name: b.app.Name(), Registry: b.reg, State: b.app.State(),
-		TLSFiles: b.files, Auth: b.auth, EffectiveConfig: b.reload.Print, BuildInfo: app.Version(), Logger: b.log})
+		TLSFiles: b.files, Auth: b.auth, EffectiveConfig: b.reload.Print, BuildInfo: app.Version(), Denied: b.denied, Logger: b.log})
 	if err != nil {
 		return err
 	}
-	b.api = api.New(b.admin, b.log)
+	b.api = api.New(b.admin, b.audit, b.log)
 	b.admin.Handle(reload.Route, b.admin.Administrator(b.reload))
 	b.admin.Start(b.app)
+	b.auditStatus()
 	b.status("configuration", b.reload.View)
 	b.status("totals", func(context.Context) any {
 		t, err := ReadTotals(b.reg)
@@ -187,6 +200,7 @@ func (b *base) openQueue(ctx context.Context) (queue.Queue, topology.Plan, error
 		return nil, topology.Plan{}, err
 	}
 	b.app.OnStop("close the queue", 10*time.Second, func(context.Context) error { return q.Close() })
+	b.startAudit(q)
 	b.readiness("queue", q.Ready)
 	return q, b.s.Plan(c.Budget(b.server)), nil
 }

@@ -38,7 +38,7 @@ func Gateway(ctx context.Context, p Process) error {
 func (b *base) gateway(ctx context.Context, q queue.Queue, plan topology.Plan, w *queuewatch.Watch) (*gateway.Gateway, error) {
 	guard := b.pressure(w, plan)
 	g, err := gateway.Start(ctx, b.app, gateway.Options{Config: b.s.Gateway, Queue: q, Plan: plan, Wire: b.s.Wire(),
-		Door: receiver.Door{Authenticate: b.auth.Authenticate, Tenants: b.tenants}, Pressure: guard.Refuse, Full: guard.RetryAfter,
+		Door: receiver.Door{Authenticate: b.auth.Authenticate, Tenants: b.tenants, Audit: b.audit}, Pressure: guard.Refuse, Full: guard.RetryAfter,
 		Unrouted: b.unrouted(ctx, q, plan), Registry: b.reg, TLSFiles: b.files, Logger: app.Component(b.log, "gateway")})
 	if err != nil {
 		return nil, err

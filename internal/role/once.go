@@ -65,7 +65,11 @@ func ReplayOnce(ctx context.Context, p Process, r Replay) (j job.Job, err error)
 		host = "unknown"
 	}
 	jobLog := app.Component(log, "replay")
-	return replay.RunOnce(ctx, replay.Once{Name: r.Name, Spec: r.Spec, By: "penstock replay run on " + host, Plan: s.Plan(0),
+	by := "penstock replay run on " + host
+	told, end := auditOnce(p, host, q, log)
+	told(r, by, j, nil)
+	defer func() { told(r, by, j, err); end(ctx) }()
+	return replay.RunOnce(ctx, replay.Once{Name: r.Name, Spec: r.Spec, By: by, Plan: s.Plan(0),
 		Options: replay.Options{Queue: q, Destinations: replayTo(to, exporters), Open: openTarget(replay.Trust{Everything: true}, p.Out),
 			Metrics: replay.NewMetrics(reg), Logger: jobLog},
 		JobMetrics: job.NewMetrics(reg), Logger: jobLog, Tell: r.Tell})

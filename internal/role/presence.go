@@ -48,11 +48,7 @@ type moment struct {
 // present tells the others of this process from now until everything that it
 // counts is done: it is called before the parts that count are started.
 func (b *base) present(ctx context.Context, store queue.Store, takes bool) *presence {
-	host, err := os.Hostname()
-	if err != nil || host == "" {
-		host = "unknown"
-	}
-	p := &presence{b: b, id: fleet.NewID(b.app.Name(), host), host: host, began: time.Now(), takes: takes}
+	p := &presence{b: b, id: b.id, host: b.host, began: time.Now(), takes: takes}
 	if b.server != nil {
 		p.volume = b.s.Queue.Dir
 	}

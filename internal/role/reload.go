@@ -23,7 +23,7 @@ func (b *base) makeReload(level *slog.LevelVar) {
 	if running == nil {
 		running = config.Made(b.s)
 	}
-	b.reload = reload.New(reload.Options{Running: running, Metrics: reload.NewMetrics(b.reg), Logger: app.Component(b.log, "reload"),
+	b.reload = reload.New(reload.Options{Running: running, Audit: b.audit, Metrics: reload.NewMetrics(b.reg), Logger: app.Component(b.log, "reload"),
 		Read: func() (*config.Loaded, error) {
 			if b.p.Read == nil {
 				return nil, errors.New("the settings of this process came from nowhere that could be read again")

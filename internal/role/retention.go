@@ -31,10 +31,14 @@ func (b *base) janitor(ctx context.Context, q queue.Queue, plan topology.Plan) {
 		b.keeper.Count(ctx) // else what came in since its last look waits for the next one
 		return uncounted.Needed(ctx)
 	}
+	var leading func(context.Context)
+	if b.trail != nil {
+		leading = b.trail.Tidier().Round
+	}
 	j := janitor.New(janitor.Options{Config: b.s.Retention, Queue: q, Plan: plan, Holder: holder,
 		Holds:       janitor.HoldsOf(janitor.HeldBy("a replay", job.NewStore(q).Holds), janitor.HeldBy("the ledger", counted)),
-		BeforePurge: ledger.NewRecorder(q).Purging,
-		Metrics:     janitor.NewMetrics(b.reg), Logger: app.Component(b.log, "janitor")})
+		BeforePurge: ledger.NewRecorder(q).Purging, Leading: leading,
+		Metrics: janitor.NewMetrics(b.reg), Logger: app.Component(b.log, "janitor")})
 	b.app.Go("janitor", j.Run)
 	b.reload.Add(reload.Part{Name: "janitor", Keys: []string{"retention"}, Prepare: func(s *settings.Settings) (func(), error) { return j.Prepare(s.Retention) }})
 	b.status("retention", func(context.Context) any { return j.View() })

@@ -10,6 +10,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/admin"
 	"github.com/penstock-otel/penstock/internal/app"
+	"github.com/penstock-otel/penstock/internal/audit"
 	"github.com/penstock-otel/penstock/internal/broker"
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/gateway"
@@ -41,6 +42,7 @@ type Settings struct {
 	Replay       Replay               `yaml:"replay"`
 	Auth         identity.Config      `yaml:"auth"`
 	Admin        admin.Config         `yaml:"admin"`
+	Audit        audit.Config         `yaml:"audit"`
 	Log          app.LogConfig        `yaml:"log"`
 	Stop         Stop                 `yaml:"stop"`
 }
@@ -55,7 +57,7 @@ type Stop struct {
 func Default() Settings {
 	return Settings{
 		Queue: broker.DefaultConfig(), Gateway: gateway.DefaultConfig(), Tenants: tenant.DefaultConfig(), Worker: worker.DefaultConfig(),
-		Retention: janitor.DefaultConfig(), Replay: DefaultReplay(), Auth: identity.DefaultConfig(), Admin: admin.DefaultConfig(), Log: app.DefaultLogConfig(),
+		Retention: janitor.DefaultConfig(), Replay: DefaultReplay(), Auth: identity.DefaultConfig(), Admin: admin.DefaultConfig(), Audit: audit.DefaultConfig(), Log: app.DefaultLogConfig(),
 		Stop: Stop{Timeout: config.Duration(50 * time.Second)},
 	}
 }
