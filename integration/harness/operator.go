@@ -49,6 +49,7 @@ func (r *Role) Read(v any, args ...string) {
 type Row struct {
 	Signal, Destination                                     string
 	Accepted, Pending, Exported, Rejected, Redriven, Purged uint64
+	Unwanted                                                uint64
 	DeadLettered                                            uint64 `json:"dead_lettered"`
 	Missing, Uncounted, Explained                           uint64
 	CountedTwice                                            uint64 `json:"counted_twice"`
@@ -59,6 +60,7 @@ type Row struct {
 // Sum adds the figures of both rows.
 func (a Row) Sum(b Row) Row {
 	a.Accepted, a.Pending, a.Exported, a.Rejected = a.Accepted+b.Accepted, a.Pending+b.Pending, a.Exported+b.Exported, a.Rejected+b.Rejected
+	a.Unwanted += b.Unwanted
 	a.Redriven, a.Purged, a.DeadLettered = a.Redriven+b.Redriven, a.Purged+b.Purged, a.DeadLettered+b.DeadLettered
 	a.Missing, a.Uncounted, a.Explained = a.Missing+b.Missing, a.Uncounted+b.Uncounted, a.Explained+b.Explained
 	a.CountedTwice, a.PossibleDuplicates, a.Balance = a.CountedTwice+b.CountedTwice, a.PossibleDuplicates+b.PossibleDuplicates, a.Balance+b.Balance
