@@ -6,8 +6,13 @@ import (
 	"time"
 )
 
-// maxCached bounds each of the cache's two halves.
-const maxCached = 8192
+// Bounds of each of the cache's two halves: in entries, and in bytes of what they
+// hold, since a token may name many tenants.
+const (
+	maxCached      = 8192
+	maxCachedBytes = 8 << 20
+	entryBytes     = 512 // beside its texts
+)
 
 // cache remembers what was verified, by hash, so that a signature is not paid for
 // by each request. When the young half is full it becomes the old one, and what
@@ -15,6 +20,7 @@ const maxCached = 8192
 type cache struct {
 	mu         sync.RWMutex // guards everything below
 	young, old map[[sha256.Size]byte]*verified
+	bytes      int // of young
 }
 
 func newCache() *cache { return &cache{young: map[[sha256.Size]byte]*verified{}} }
@@ -39,8 +45,20 @@ func (c *cache) get(sum [sha256.Size]byte, now time.Time) *verified {
 func (c *cache) put(sum [sha256.Size]byte, v *verified) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.young) >= maxCached {
-		c.old, c.young = c.young, make(map[[sha256.Size]byte]*verified, maxCached/4)
+	if len(c.young) >= maxCached || c.bytes >= maxCachedBytes {
+		c.old, c.young, c.bytes = c.young, map[[sha256.Size]byte]*verified{}, 0
+	}
+	if c.young[sum] == nil { // two may have verified the same at a time
+		c.bytes += v.size()
 	}
 	c.young[sum] = v
+}
+
+// size is about what is kept of it, in bytes.
+func (v *verified) size() int {
+	n := entryBytes + len(v.identity.Subject) + len(v.identity.Tenant)
+	for _, t := range v.identity.SpeaksFor {
+		n += len(t) + 16
+	}
+	return n
 }

@@ -2,6 +2,8 @@ package identity
 
 import (
 	"encoding/binary"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -9,10 +11,11 @@ import (
 func TestTheCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
 	c, now := newCache(), time.Now()
 	sum := func(n int) (s [32]byte) { binary.BigEndian.PutUint64(s[:], uint64(n)); return s }
-	used := &verified{until: now.Add(time.Hour)}
+	small := &Identity{Subject: "x"}
+	used := &verified{until: now.Add(time.Hour), identity: small}
 	c.put(sum(-1), used)
 	for n := range 10 * maxCached {
-		c.put(sum(n), &verified{until: now.Add(time.Hour)})
+		c.put(sum(n), &verified{until: now.Add(time.Hour), identity: small})
 		if n%1000 == 0 && c.get(sum(-1), now) != used {
 			t.Fatalf("what is used was forgotten after %d", n)
 		}
@@ -25,6 +28,21 @@ func TestTheCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
 	}
 	if c.get(sum(-1), now.Add(time.Hour)) != nil {
 		t.Error("what expired still holds")
+	}
+}
+
+func TestTheCacheIsBoundedInBytes(t *testing.T) {
+	c, now := newCache(), time.Now()
+	large := &Identity{SpeaksFor: slices.Repeat([]string{strings.Repeat("a", maxTenantName)}, maxTenants)}
+	v := &verified{until: now.Add(time.Hour), identity: large}
+	for n := range maxCached {
+		var sum [32]byte
+		binary.BigEndian.PutUint64(sum[:], uint64(n))
+		c.put(sum, v)
+		c.put(sum, v)
+		if held := (len(c.young) + len(c.old)) * v.size(); held > 2*(maxCachedBytes+v.size()) {
+			t.Fatalf("%d bytes are held", held)
+		}
 	}
 }
 

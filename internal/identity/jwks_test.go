@@ -4,8 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -246,4 +252,45 @@ func TestKeysWithoutDiscovery(t *testing.T) {
 	if _, err := tried(t, Config{Issuers: []Issuer{c}}); err == nil || !strings.Contains(err.Error(), "ca_file") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestIssuersWithACertificate has one on TLS, and one that leads away from it.
+func TestIssuersWithACertificate(t *testing.T) {
+	ec := ecSigner(t, "1")
+	p := newProvider(t, ec)
+	plain := p.server.URL
+	p.server = httptest.NewUnstartedServer(http.HandlerFunc(p.serve))
+	p.server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail
+	p.server.StartTLS()
+	t.Cleanup(p.server.Close)
+	c := p.config()
+	c.CAFile = filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(c.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := started(t, Config{Issuers: []Issuer{c}})
+	token := bearer(ec.token(t, p.claims(r.clock.now())))
+	r.ok(token)
+
+	fails := func(c Issuer, want string) {
+		t.Helper()
+		f := started(t, Config{Issuers: []Issuer{c}}).fails(FailUnavailable, token)
+		if f.Err == nil || !strings.Contains(f.Err.Error(), want) {
+			t.Errorf("got %v, want %q", f.Err, want)
+		}
+	}
+	fails(p.config(), "certificate") // of no authority that the system has
+	p.odd = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.TLS != nil && r.URL.Path == "/keys" {
+			http.Redirect(w, r, plain+"/keys", http.StatusFound)
+			return true
+		}
+		return false
+	}
+	fails(c, "away from https")
+	p.odd = func(w http.ResponseWriter, r *http.Request) bool {
+		http.Redirect(w, r, r.URL.Path, http.StatusFound)
+		return true
+	}
+	fails(c, "redirects")
 }
