@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -223,5 +224,40 @@ func TestConfigIsChecked(t *testing.T) {
 		if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %s", c, err, want)
 		}
+	}
+}
+
+// An answer without an end, and one that is noise, are read as far as answers go.
+func TestAnswersAreBounded(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"endless": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
+			_, _ = io.Copy(w, repeat{}) // until the suite has had enough
+		},
+		"noise": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/grpc")
+			w.Header().Set("Grpc-Encoding", "gzip")
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Header().Set("Grpc-Status-Details-Bin", "!")
+			_, _ = w.Write([]byte("\x01\x00\x00\x00\x04\xff\xff\xff\xff"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := httptest.NewUnstartedServer(answer)
+			srv.Config.Protocols = new(http.Protocols)
+			srv.Config.Protocols.SetHTTP1(true)
+			srv.Config.Protocols.SetUnencryptedHTTP2(true)
+			srv.Start()
+			defer srv.Close()
+			s := newSuite(Config{GRPC: srv.Listener.Addr().String(), HTTP: srv.URL, Timeout: 20 * time.Second})
+			defer s.close()
+			sig := s.signals[0]
+			if a, err := s.call(t.Context(), sig, "", nil); err == nil {
+				t.Errorf("gRPC: taken for an answer: %s", a)
+			}
+			if a, err := s.post(t.Context(), sig, protobufType, "", nil); err == nil {
+				t.Errorf("HTTP: taken for an answer: %s of %d bytes", a, len(a.body))
+			}
+		})
 	}
 }

@@ -143,6 +143,9 @@ func readGRPC(resp *http.Response, err error) (*grpcAnswer, error) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if len(body) == maxAnswer {
+		return nil, fmt.Errorf("an answer of %d bytes or more", maxAnswer)
+	}
 	// With a status in the headers the stream may end in any way.
 	status := resp.Header
 	if status.Get("Grpc-Status") == "" {

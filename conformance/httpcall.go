@@ -155,6 +155,9 @@ func readHTTP(resp *http.Response, err error) (*httpAnswer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("HTTP %s, whose body ended after %d bytes: %w", resp.Status, len(b), err)
 	}
+	if len(b) == maxAnswer {
+		return nil, fmt.Errorf("HTTP %s with an answer of %d bytes or more", resp.Status, maxAnswer)
+	}
 	a := &httpAnswer{status: resp.StatusCode, header: resp.Header, size: len(b), proto: resp.Proto, body: b}
 	if e := resp.Header.Get("Content-Encoding"); e != "" {
 		a.packed = true
