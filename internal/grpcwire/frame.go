@@ -102,6 +102,20 @@ func (f *Frame) MaxLen() int {
 	return codec.MaxDecodedLen(f.Encoding, f.onePiece())
 }
 
+// Measure is the exact size of the message when decompressed, at the cost of
+// decompressing it into nothing; see codec.Measure. More than limit is an error,
+// for ReceiveProblem as those of Decompress.
+func (f *Frame) Measure(limit int) (int, error) {
+	if f.Encoding == "" {
+		return f.Len(), nil
+	}
+	n, err := codec.Measure(f.Encoding, f.onePiece(), limit)
+	if err != nil {
+		return 0, &receiveError{err: fmt.Errorf("message in grpc-encoding %q: %w", f.Encoding, err)}
+	}
+	return n, nil
+}
+
 // Decompress replaces Data by its decompressed form, at most limit bytes (0
 // means Limit). It does nothing when there is no Encoding. The error is for
 // ReceiveProblem and carries the gRPC status that OTLP asks for; the data is

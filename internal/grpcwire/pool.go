@@ -66,7 +66,7 @@ func (p *MeteredPool) Get(n int) *[]byte {
 		return &b
 	}
 	size := n
-	if k := max(bits.Len(uint(n-1)), minTier); k <= maxTier {
+	if k := max(bits.Len(uint(n-1)), minTier); p.keeps(k) {
 		size = 1 << k
 		if b := p.tiers[k].pop(); b != nil {
 			p.idle.Add(-int64(size))
@@ -81,11 +81,15 @@ func (p *MeteredPool) Get(n int) *[]byte {
 	return buf
 }
 
+// keeps tells whether buffers of a tier can be kept. Those that cannot have just
+// the size that was asked for.
+func (p *MeteredPool) keeps(k int) bool { return k <= maxTier && int64(1)<<k <= p.maxIdle }
+
 // Put takes back a buffer that Get returned.
 func (p *MeteredPool) Put(buf *[]byte) {
 	size := cap(*buf)
 	k := bits.Len(uint(size)) - 1
-	if k < minTier || k > maxTier || size != 1<<k {
+	if k < minTier || !p.keeps(k) || size != 1<<k {
 		return
 	}
 	if p.idle.Add(int64(size)) > p.maxIdle {

@@ -35,3 +35,36 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// FuzzMeasure: what Decode yields has the measured size, and what is measured as
+// too large is.
+func FuzzMeasure(f *testing.F) {
+	names := []string{None, S2, Zstd, Gzip, Brotli, Deflate, Snappy, SnappyFramed}
+	for i, name := range names {
+		for _, size := range []int{0, 10, 5000} {
+			if e, err := NewEncoder(name, 0); err == nil {
+				src, err := e.Append(nil, make([]byte, size))
+				if err != nil {
+					f.Fatal(err)
+				}
+				f.Add(uint8(i), src)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint8, src []byte) {
+		const limit = 4096
+		name := names[int(which)%len(names)]
+		n, err := Measure(name, src, limit)
+		out, wrong := Decode(nil, name, src, limit)
+		switch {
+		case wrong == nil && err == nil && n != len(out):
+			t.Errorf("%s: measured %d, decoded %d", name, n, len(out))
+		case wrong == nil && errors.Is(err, ErrTooLarge):
+			t.Errorf("%s: too large when measured (%v), %d bytes when decoded", name, err, len(out))
+		case wrong == nil && err != nil && name != Zstd: // of zstd a wide window is enough
+			t.Errorf("%s: %v when measured, %d bytes when decoded", name, err, len(out))
+		case n > limit:
+			t.Errorf("%s: measured %d, beyond the limit", name, n)
+		}
+	})
+}

@@ -103,7 +103,7 @@ var errTrailing = errors.New("bytes after the end of the data")
 // decodeDeflate takes what RFC 9110 calls deflate (zlib), and the raw deflate
 // that many clients send under that name.
 func decodeDeflate(dst, src []byte, limit int) ([]byte, error) {
-	if len(src) >= 6 && src[0]&0x0f == 8 && src[0]>>4 <= 7 && src[1]&0x20 == 0 && binary.BigEndian.Uint16(src)%31 == 0 {
+	if zlibHead(src) {
 		out, err := inflate(dst, src[2:len(src)-4], limit)
 		if err == nil && adler32.Checksum(out[len(dst):]) == binary.BigEndian.Uint32(src[len(src)-4:]) {
 			return out, nil
