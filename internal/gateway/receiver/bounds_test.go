@@ -176,3 +176,53 @@ func TestFullBudgetRefusesBeforeReading(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is large, or larger than it seemed, is measured first and then taken.
+func TestLargeCompressedRequestsAreTaken(t *testing.T) {
+	d := open(t)
+	c := d.dial(t)
+	b := bigLog(t, strings.Repeat("0123456789abcdef", 10<<20/16))
+	for _, encoding := range []string{"gzip", "zstd", "br", "deflate", "snappy", "x-snappy-framed"} {
+		if a := d.send(t, otlp.Logs, typeProtobuf, encoding, pack(t, encoding, b)); a.code != http.StatusOK {
+			t.Errorf("%q: %d %q", encoding, a.code, a.body)
+		}
+	}
+	for _, encoding := range []string{"gzip", "zstd", "snappy"} {
+		if err := exportBytes(testContext(t), c, otlp.Logs, b, grpc.UseCompressor(encoding)); err != nil {
+			t.Errorf("gRPC, %q: %v", encoding, err)
+		}
+	}
+	if _, items := d.stored(t, otlp.Logs); items != 9 {
+		t.Errorf("%d records are stored, want 9", items)
+	}
+}
+
+// A bomb of the usual limits has next to no memory, in any encoding.
+func TestBombsHaveNoMemory(t *testing.T) {
+	d := open(t)
+	for _, encoding := range []string{"gzip", "zstd", "deflate"} {
+		bomb := pack(t, encoding, make([]byte, 80<<20))
+		send := func() {
+			refusedHTTP(t, encoding, d.send(t, otlp.Logs, typeProtobuf, encoding, bomb), typeProtobuf, http.StatusRequestEntityTooLarge, false)
+		}
+		send()
+		if n := allocated(send); n > 12<<20 {
+			t.Errorf("%s: %d bytes are allocated for a bomb of %d bytes", encoding, n, len(bomb))
+		}
+	}
+}
+
+// A text that can never be decoded within the budget is refused by its length.
+func TestJSONBeyondTheBudgetIsNotRead(t *testing.T) {
+	d := open(t, func(s *setup) { s.limits.MaxRequestBytes, s.limits.MaxInFlightBytes = 512<<10, 1<<20 })
+	f := func(n, code int) {
+		t.Helper()
+		text := `{"x":"` + strings.Repeat("y", n) + `"}`
+		if a := d.send(t, otlp.Logs, typeJSON, "", []byte(text)); a.code != code || code == 413 && !strings.Contains(string(a.body), "max_in_flight_bytes") {
+			t.Errorf("%d bytes: %d %q", len(text), a.code, a.body)
+		}
+	}
+	f(200<<10, http.StatusOK)
+	f(300<<10, http.StatusRequestEntityTooLarge)
+	f(600<<10, http.StatusRequestEntityTooLarge)
+}

@@ -43,6 +43,7 @@ func TestLimitsSayWhatIsWrong(t *testing.T) {
 	f(func(l *Limits) { l.MaxRequestBytes = 2 * config.GiB }, "max_request_bytes is 2GiB", "1KiB to 1GiB")
 	f(func(l *Limits) { l.MaxInFlightBytes = 100 * config.MiB }, "max_in_flight_bytes is 100MiB", "twice max_request_bytes, which is 64MiB")
 	f(func(l *Limits) { l.CommitTimeout = config.Duration(time.Millisecond) }, "commit_timeout is 1ms", "100ms")
+	f(func(l *Limits) { l.MaxConnectionsPerIP = -1 }, "max_connections_per_ip is -1", "0 or more")
 	f(func(l *Limits) { l.MaxConnections = 0 }, "max_connections is 0", "at least 1")
 }
 

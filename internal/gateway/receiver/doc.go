@@ -2,7 +2,7 @@
 // Intake that checks, counts and commits. The signal is a field, both
 // transports carry bytes, and both answer from the one table in internal/otlp.
 //
-//	gRPC ─▶ raw frame ──┐
+//	gRPC ─▶ raw frame ──┐          (gRPC-Web is HTTP: its frame is a body's)
 //	                    ├─▶ Intake: admission ─▶ check, count ─▶ committer ─▶ answer
 //	HTTP ─▶ body, codec ┘
 //
@@ -18,6 +18,9 @@
 //     does not fit now is refused as retryable, what never fits as too large.
 //     gRPC receives a message before anyone can refuse it: its connections are
 //     not read while half-received messages hold twice the budget.
+//   - What turns out to be a bomb has no memory: what is large, or larger than it
+//     seemed, is decompressed into nothing first, to learn its size.
+//   - Connections that say nothing hold little: no read buffer, and no stop.
 //   - What is slow ends: a request has a read_timeout over either transport, and
 //     under pressure the oldest half-received messages are ended first.
 //     Connections are counted and capped.

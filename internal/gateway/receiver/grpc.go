@@ -45,7 +45,7 @@ type GRPC struct {
 	health    *healthServer
 	pool      *grpcwire.MeteredPool
 	receiving receiving
-	listen    net.Listener
+	listen    *handshakes
 
 	relieving sync.Mutex // held by the one that relieves
 	relieved  time.Time  // relieving
@@ -63,11 +63,11 @@ func newGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Confi
 	}
 	g := &GRPC{intake: in, pool: grpcwire.NewMeteredPool(in.maxIdle()), health: newHealth(),
 		receiving: receiving{timeout: time.Duration(c.ReadTimeout)}}
-	g.listen = &gate{
-		Listener: in.capped(l, transportGRPC),
+	g.listen = &handshakes{Listener: &gate{
+		Listener: in.capped(readAheads{l}, transportGRPC),
 		inUse:    g.pool.InUse, limit: 2 * int64(in.limits.MaxInFlightBytes), patience: patience,
 		relieve: func() { g.relieve(patience) }, waited: in.metrics.gateWaits.Inc,
-	}
+	}}
 	options := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(grpcwire.Codec{}),
 		grpc.UnknownServiceHandler(g.unknown),
@@ -78,7 +78,7 @@ func newGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Confi
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
-		grpc.ReadBufferSize(64 << 10),
+		grpc.ReadBufferSize(0), // connections read ahead, see readAheads
 		grpc.WriteBufferSize(4 << 10),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Duration(c.Keepalive.MinTime), PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Duration(c.Keepalive.Time), Timeout: time.Duration(c.Keepalive.Timeout),
@@ -119,6 +119,7 @@ func (g *GRPC) Stop(ctx context.Context) error {
 		g.server.GracefulStop()
 		close(done)
 	}()
+	g.listen.stop()
 	select {
 	case <-done:
 		return closeListener(g.listen)
@@ -214,7 +215,8 @@ func (g *GRPC) knock(ctx context.Context) knock {
 	return k
 }
 
-// unpack decompresses a message with memory that was claimed before.
+// unpack decompresses a message with memory that was claimed before. As over
+// HTTP, what is large is measured first.
 func unpack(ctx context.Context, f *grpcwire.Frame, v *visit) *otlp.Refusal {
 	limit, held := v.limit(), &v.held
 	packed := f.Len()
@@ -224,7 +226,15 @@ func unpack(ctx context.Context, f *grpcwire.Frame, v *visit) *otlp.Refusal {
 	if r := held.grow(packed); r != nil || f.Encoding == "" {
 		return r
 	}
-	for room := firstRoom(f.DeclaredLen(), packed, limit); ; room = nextRoom(room, limit) {
+	room := firstRoom(f.DeclaredLen(), packed, limit)
+	for measured := false; ; {
+		if room > trusted && !measured {
+			n, err := f.Measure(limit)
+			if err != nil {
+				return receiveRefusal(ctx, err, limit)
+			}
+			room, measured = max(n, 1), true
+		}
 		if r := held.grow(packed + room); r != nil {
 			return r
 		}
@@ -233,9 +243,10 @@ func unpack(ctx context.Context, f *grpcwire.Frame, v *visit) *otlp.Refusal {
 			held.shrink(f.Len())
 			return nil
 		}
-		if _, large, _ := grpcwire.ReceiveProblem(err); !large || room >= limit {
+		if _, large, _ := grpcwire.ReceiveProblem(err); !large || measured || room >= limit {
 			return receiveRefusal(ctx, err, limit)
 		}
+		room = trusted + 1 // asks for the measure
 	}
 }
 

@@ -153,6 +153,9 @@ func (h *HTTP) payload(r *http.Request, raw *body, v *visit, f form) ([]byte, *o
 		return h.webPayload(r, raw, v, f)
 	}
 	limit, held := v.limit(), &v.held
+	if f == formJSON {
+		limit = min(limit, h.intake.limits.jsonLimit())
+	}
 	packed := body{pool: h.pool}
 	defer packed.free()
 	var payload []byte
@@ -163,8 +166,14 @@ func (h *HTTP) payload(r *http.Request, raw *body, v *visit, f form) ([]byte, *o
 		payload, refusal = inflate(e, payload, raw, held, limit)
 		packed.free()
 	}
-	if refusal != nil || f != formJSON {
+	if f != formJSON {
 		return payload, refusal
+	}
+	if refusal != nil {
+		if limit < v.limit() {
+			refusal = h.intake.limits.jsonRefusal(refusal)
+		}
+		return nil, refusal
 	}
 	defer raw.free()
 	return fromJSON(v.signal, payload, held)

@@ -28,18 +28,30 @@ func firstRoom(declared, packed, limit int) int {
 	return min(limit, max(declared, minRoom))
 }
 
-// nextRoom is for data that turned out to be more than room.
-func nextRoom(room, limit int) int { return min(limit, 4*room) }
+// trusted is how many bytes are decompressed without knowing that there are no
+// more.
+const trusted = 4 << 20
 
 // inflate decompresses src, charged to c beside what c holds already. The
-// result lives in b, unless the codec needed other memory than b has.
+// result lives in b, unless the codec needed other memory than b has. What is
+// large, or larger than it seemed, is measured first, so that a bomb is refused
+// before it has memory.
 func inflate(encoding string, src []byte, b *body, c *claim, limit int) ([]byte, *otlp.Refusal) {
 	base := c.held
-	for room := firstRoom(codec.DeclaredSize(encoding, src), len(src), limit); ; room = nextRoom(room, limit) {
+	room := firstRoom(codec.DeclaredSize(encoding, src), len(src), limit)
+	buffer := min(room, max(boldRatio*len(src), 64<<10))
+	for measured := false; ; {
+		if room > trusted && !measured {
+			n, err := codec.Measure(encoding, src, limit)
+			if err != nil {
+				return nil, inflateRefusal(encoding, err, limit)
+			}
+			room, buffer, measured = max(n, 1), max(n, 1), true
+		}
 		if refusal := c.grow(base + room); refusal != nil {
 			return nil, refusal
 		}
-		b.grow(min(room, max(boldRatio*len(src), 64<<10)), 0)
+		b.grow(buffer, 0)
 		out, err := codec.Decode((*b.buf)[:0], encoding, src, room)
 		switch {
 		case err == nil:
@@ -47,10 +59,17 @@ func inflate(encoding string, src []byte, b *body, c *claim, limit int) ([]byte,
 				b.free() // out is another slice, which the collector frees
 			}
 			return out, nil
-		case !errors.Is(err, codec.ErrTooLarge):
-			return nil, otlp.Refuse(otlp.ReasonMalformed, err, "the body is not valid %s: %v", encoding, err)
-		case room >= limit:
-			return nil, tooLarge(limit, "the body after decompression")
+		case errors.Is(err, codec.ErrTooLarge) && !measured && room < limit:
+			room = trusted + 1 // asks for the measure
+		default:
+			return nil, inflateRefusal(encoding, err, limit)
 		}
 	}
+}
+
+func inflateRefusal(encoding string, err error, limit int) *otlp.Refusal {
+	if errors.Is(err, codec.ErrTooLarge) {
+		return tooLarge(limit, "the body after decompression")
+	}
+	return otlp.Refuse(otlp.ReasonMalformed, err, "the body is not valid %s: %v", encoding, err)
 }

@@ -186,11 +186,13 @@ func answer(ctx context.Context, err error) *otlp.Refusal {
 
 // capped bounds the connections of a listener.
 func (in *Intake) capped(l net.Listener, transport string) net.Listener {
-	return &capped{Listener: l, limit: int64(in.limits.MaxConnections), refused: in.metrics.connections.WithLabelValues(transport).Inc}
+	return &capped{Listener: l, limit: int64(in.limits.MaxConnections), each: int64(in.limits.MaxConnectionsPerIP),
+		refused: func(why string) { in.metrics.connections.WithLabelValues(transport, why).Inc() }}
 }
 
-// maxIdleBuffers is what each listener keeps for reuse: enough for full load.
-const maxIdleBuffers = 16 << 20
+// maxIdleBuffers is what each listener keeps for reuse: enough for full load, and
+// nothing of the buffers of huge requests.
+const maxIdleBuffers = 8 << 20
 
 // maxIdle is how many bytes a server keeps in buffers that wait for their next
 // use.

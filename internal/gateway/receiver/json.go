@@ -23,6 +23,18 @@ func jsonBytes(text []byte) int {
 	return jsonTextFactor*len(text) + jsonValueBytes*values + jsonValueBytes/5*numbers
 }
 
+// jsonLimit is the longest text that can fit into the budget with what decoding
+// it takes: a longer one is not read at all.
+func (l Limits) jsonLimit() int { return int(l.MaxInFlightBytes / (1 + jsonTextFactor)) }
+
+// jsonRefusal names the limit, where that is what a text was too large for.
+func (l Limits) jsonRefusal(r *otlp.Refusal) *otlp.Refusal {
+	if r.Reason != otlp.ReasonTooLarge {
+		return r
+	}
+	return otlp.Refuse(otlp.ReasonTooLarge, r.Err, "JSON of more than %d bytes needs more memory to decode than gateway.limits.max_in_flight_bytes, which is %s: send smaller batches, or protobuf", l.jsonLimit(), l.MaxInFlightBytes)
+}
+
 // fromJSON is the protobuf form of a request in JSON. The memory is charged to
 // c beside what c holds already; the result is a slice of its own.
 func fromJSON(s otlp.Signal, text []byte, c *claim) ([]byte, *otlp.Refusal) {

@@ -9,11 +9,12 @@ import (
 
 // Limits bound what clients can make the gateway hold.
 type Limits struct {
-	MaxRequestBytes  config.ByteSize `yaml:"max_request_bytes" help:"Largest request, as sent and again after decompression. OTLP recommends 64MiB."`
-	MaxInFlightBytes config.ByteSize `yaml:"max_in_flight_bytes" help:"Bytes of all requests being received, decoded or waiting for their commit. Beyond it requests are refused as retryable."`
-	CommitTimeout    config.Duration `yaml:"commit_timeout" help:"How long a request waits for its confirmation when its client gave no earlier deadline. Less than the 10s that OpenTelemetry SDKs wait."`
-	MaxConnections   int             `yaml:"max_connections" help:"Connections at a time on each OTLP listener. Further ones are closed at once."`
-	RejectBadUTF8    bool            `yaml:"reject_bad_utf8" help:"Refuse requests with text that is not UTF-8. By default the bad bytes are replaced by '?' and counted."`
+	MaxRequestBytes     config.ByteSize `yaml:"max_request_bytes" help:"Largest request, as sent and again after decompression. OTLP recommends 64MiB."`
+	MaxInFlightBytes    config.ByteSize `yaml:"max_in_flight_bytes" help:"Bytes of all requests being received, decoded or waiting for their commit. Beyond it requests are refused as retryable."`
+	CommitTimeout       config.Duration `yaml:"commit_timeout" help:"How long a request waits for its confirmation when its client gave no earlier deadline. Less than the 10s that OpenTelemetry SDKs wait."`
+	MaxConnections      int             `yaml:"max_connections" help:"Connections at a time on each OTLP listener. Further ones are closed at once."`
+	MaxConnectionsPerIP int             `yaml:"max_connections_per_ip" help:"The same from one address, of IPv6 from one network of 64 bits. A proxy in front is one address. 0: no limit."`
+	RejectBadUTF8       bool            `yaml:"reject_bad_utf8" help:"Refuse requests with text that is not UTF-8. By default the bad bytes are replaced by '?' and counted."`
 }
 
 // DefaultLimits are those of the OTLP specification where it has one.
@@ -32,6 +33,8 @@ func (l Limits) Validate() error {
 		return fmt.Errorf("commit_timeout is %s: want at least 100ms", l.CommitTimeout)
 	case l.MaxConnections < 1:
 		return fmt.Errorf("max_connections is %d: want at least 1", l.MaxConnections)
+	case l.MaxConnectionsPerIP < 0:
+		return fmt.Errorf("max_connections_per_ip is %d: want 0 or more", l.MaxConnectionsPerIP)
 	}
 	return nil
 }

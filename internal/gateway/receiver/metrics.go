@@ -22,7 +22,7 @@ type Metrics struct {
 	unrouted          *prometheus.CounterVec // signal
 	repaired          prometheus.Counter
 	gateWaits         prometheus.Counter
-	connections       *prometheus.CounterVec // transport
+	connections       *prometheus.CounterVec // transport, reason
 }
 
 // NewMetrics registers the metrics.
@@ -41,11 +41,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		gateWaits: prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_receiver_gate_waits_total",
 			Help: "Reads of OTLP/gRPC connections that waited because the buffers of half-received messages were full."}),
 		connections: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_refused_connections_total",
-			Help: "Connections closed at once because gateway.limits.max_connections were open."}, []string{"transport"}),
+			Help: "Connections closed at once because as many were open as gateway.limits allows, by the key of the limit."}, []string{"transport", "reason"}),
 	}
 	reg.MustRegister(m.requests, m.bytes, m.seconds, m.repaired, m.unrouted, m.gateWaits, m.connections)
 	for _, t := range []string{transportGRPC, transportHTTP} {
-		m.connections.WithLabelValues(t)
+		m.connections.WithLabelValues(t, overAll)
+		m.connections.WithLabelValues(t, overEach)
 	}
 	for _, s := range otlp.Signals {
 		m.accepted[s] = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_accepted_" + s.Items() + "_total",

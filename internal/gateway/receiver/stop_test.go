@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -147,5 +149,34 @@ func TestHealth(t *testing.T) {
 	}
 	if err := <-stopped; err != nil {
 		t.Error(err)
+	}
+}
+
+// Clients that connect and say nothing do not hold up a stop: the door's own
+// bound for it is shorter than the time that a handshake may take.
+func TestSilentConnectionsDoNotHoldUpAStop(t *testing.T) {
+	d := open(t)
+	for _, hello := range []string{"", "PRI * HTTP/2.0\r\n", "\x16\x03\x01"} {
+		c, err := net.Dial("tcp", d.g.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, hello); err != nil {
+			t.Fatal(err)
+		}
+	}
+	young := func() int {
+		d.g.listen.mu.Lock()
+		defer d.g.listen.mu.Unlock()
+		return len(d.g.listen.young)
+	}
+	eventually(t, "all are in their handshake", func() bool { return young() == 3 })
+	c := d.dial(t)
+	if err := exportBytes(testContext(t), c, otlp.Traces, request(otlp.Traces, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if n := young(); n != 3 {
+		t.Errorf("%d connections are in their handshake, want 3: the other has made calls", n)
 	}
 }
