@@ -26,7 +26,7 @@ need() { # command:package ...
 
 need gcc:gcc curl:curl
 if [ "$what" != unit ]; then
-	need mkfs.ext4:e2fsprogs mount:mount losetup:mount ip:iproute2
+	need mkfs.ext4:e2fsprogs mount:mount losetup:mount ip:iproute2 chromium-headless-shell:chromium-headless-shell
 fi
 
 data=$PWD/coverage
