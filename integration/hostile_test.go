@@ -43,6 +43,7 @@ func underAttack(t *testing.T, attack func(t *testing.T, v victim)) {
 	began := time.Now()
 	attack(t, v)
 	took := time.Since(began)
+	time.Sleep(time.Second - took) // an attack may be over before the others had a turn
 	beside := others.window()
 	failures := others.stop()
 	u := v.Usage()

@@ -215,6 +215,13 @@ func (g *GRPC) knock(ctx context.Context) knock {
 	return k
 }
 
+// largeSlots bounds how many large compressed messages are put together and
+// decompressed at once: one that came in pieces has twice its memory meanwhile.
+// The work is the CPU's, so waiting costs little.
+var largeSlots = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+
+const largePacked = 1 << 20
+
 // unpack decompresses a message with memory that was claimed before. As over
 // HTTP, what is large is measured first.
 func unpack(ctx context.Context, f *grpcwire.Frame, v *visit) *otlp.Refusal {
@@ -225,6 +232,10 @@ func unpack(ctx context.Context, f *grpcwire.Frame, v *visit) *otlp.Refusal {
 	}
 	if r := held.grow(packed); r != nil || f.Encoding == "" {
 		return r
+	}
+	if packed > largePacked {
+		largeSlots <- struct{}{}
+		defer func() { <-largeSlots }()
 	}
 	room := firstRoom(f.DeclaredLen(), packed, limit)
 	for measured := false; ; {
