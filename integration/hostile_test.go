@@ -21,6 +21,12 @@ const hostileRSS = 150 << 20
 // calm is how long other clients are watched before an attack.
 const calm = 2 * time.Second
 
+// hugeRSS is the same where what is sent is sound, or looks so, and each request
+// has 10 MiB and more: it is held as it came, in its group, compressed and as it
+// is written to the queue, and a collector that has to share the cores comes
+// late.
+const hugeRSS = 320 << 20
+
 // victim is a running gateway with the defaults.
 type victim struct{ *harness.Role }
 
@@ -28,6 +34,11 @@ type victim struct{ *harness.Role }
 // their requests have to succeed, the memory stays within its bound, the process
 // goes on. Their latencies are printed, not asserted: other things run here too.
 func underAttack(t *testing.T, attack func(t *testing.T, v victim)) {
+	t.Helper()
+	underAttackWithin(t, hostileRSS, attack)
+}
+
+func underAttackWithin(t *testing.T, rss int64, attack func(t *testing.T, v victim)) {
 	t.Helper()
 	sink := harness.NewSink(t)
 	nats := harness.NewNATS(t)
@@ -57,8 +68,8 @@ func underAttack(t *testing.T, attack func(t *testing.T, v victim)) {
 	if beside.n == 0 {
 		t.Error("no request of another client was answered during the attack")
 	}
-	if u.PeakRSS > hostileRSS && os.Getenv("PENSTOCK_TEST_RACE") == "" { // the race detector multiplies memory
-		t.Errorf("%d MiB were resident, want at most %d", u.PeakRSS>>20, hostileRSS>>20)
+	if u.PeakRSS > rss && os.Getenv("PENSTOCK_TEST_RACE") == "" { // the race detector multiplies memory
+		t.Errorf("%d MiB were resident, want at most %d", u.PeakRSS>>20, rss>>20)
 	}
 	if v.Ended() {
 		t.Fatal("the process ended")
