@@ -97,7 +97,7 @@ func (o *ours) VerifySignature(_ context.Context, raw string) ([]byte, error) {
 	for i, a := range o.allowed {
 		algs[i] = jose.SignatureAlgorithm(a)
 	}
-	jws, err := jose.ParseSigned(raw, algs)
+	jws, err := jose.ParseSignedCompact(raw, algs)
 	if err != nil {
 		o.err = errors.New("it cannot be parsed") // whose error may quote it
 		return nil, o.err
