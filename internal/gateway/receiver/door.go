@@ -71,7 +71,7 @@ func (d *Door) enter(ctx context.Context, s otlp.Signal, k knock) (tenant.Pass, 
 	}
 	pass, refusal := d.Tenants.Enter(who, k.tenants, s)
 	if refusal != nil && refusal.Reason == otlp.ReasonPermissionDenied {
-		d.denied(k, who, audit.Event{Action: "authorize", Reason: refusal.Message})
+		d.tell(audit.Forbidden(k.listener, k.peer, who, "tenant", refusal.Message))
 	}
 	return pass, refusal
 }
@@ -84,7 +84,7 @@ func (d *Door) identify(ctx context.Context, k knock) (*identity.Identity, *otlp
 	}
 	if !who.Roles.Has(identity.Ingest) {
 		r := otlp.Refuse(otlp.ReasonPermissionDenied, nil, "%s has the roles %s, and to send needs ingest", who.Subject, who.Roles)
-		d.denied(k, who, audit.Event{Action: "authorize", Reason: "role"})
+		d.tell(audit.Forbidden(k.listener, k.peer, who, "role", r.Message))
 		return nil, r
 	}
 	return who, nil
@@ -106,18 +106,13 @@ func (d *Door) unknown(k knock, err error) *otlp.Refusal {
 	case f.Kind == identity.FailUnavailable:
 		return otlp.Refuse(otlp.ReasonIdentityUnavailable, err, "%s", f.Message)
 	}
-	d.denied(k, nil, audit.Event{Action: "authenticate", Reason: f.Kind, Subject: f.Subject})
+	d.tell(audit.Denied(k.listener, k.peer, err))
 	return otlp.Refuse(otlp.ReasonUnauthenticated, err, "%s: %s", f.Kind, f.Message)
 }
 
-// denied tells of a request that was not let in.
-func (d *Door) denied(k knock, who *identity.Identity, e audit.Event) {
-	if d.Audit == nil {
-		return
+// tell the audit stream.
+func (d *Door) tell(e audit.Event) {
+	if d.Audit != nil {
+		d.Audit.Record(e)
 	}
-	e.Outcome, e.Listener, e.Peer = audit.Refused, k.listener, k.peer
-	if who != nil {
-		e.Subject, e.Method, e.Tenant = who.Subject, who.Method, who.Tenant
-	}
-	d.Audit.Record(e)
 }

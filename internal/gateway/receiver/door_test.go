@@ -102,7 +102,7 @@ func TestDoor(t *testing.T) {
 		"expired":        {[]string{key, secrets["expired"]}, 401, codes.Unauthenticated, identity.FailExpired, ""},
 		"two":            {[]string{key, secrets["red"], bearer, "Bearer " + secrets["red"]}, 401, codes.Unauthenticated, identity.FailMalformed, ""},
 		"no role":        {[]string{key, secrets["looks"]}, 403, codes.PermissionDenied, "role", ""},
-		"foreign tenant": {[]string{key, secrets["red"], orgid, "blue"}, 403, codes.PermissionDenied, "key:red may not speak for tenant blue", ""},
+		"foreign tenant": {[]string{key, secrets["red"], orgid, "blue"}, 403, codes.PermissionDenied, "tenant", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before, _ := d.q.StreamState(t.Context(), "T")
