@@ -38,6 +38,8 @@ if [ "$what" != integration ]; then
 	CGO_ENABLED=1 go test -race -covermode=atomic -timeout 10m ./... -args -test.gocoverdir="$data/unit"
 fi
 if [ "$what" != unit ]; then
+	echo "--- the OpenTelemetry Collector, a client of the integration tests"
+	./scripts/collector.sh
 	echo "--- integration tests: real binaries and servers"
 	(cd integration && CGO_ENABLED=1 GOCOVERDIR="$data/integration" go test -race -count=1 -timeout 30m ./...)
 fi

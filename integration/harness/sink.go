@@ -89,12 +89,13 @@ type Sink struct {
 	bytes    uint64
 	requests uint64
 	replayed map[string]uint64 // items by the replay that says to have sent them
+	tenants  map[string]uint64 // items by the tenant that their request names
 }
 
 // NewSink starts a backend; it ends with the test.
 func NewSink(t testing.TB) *Sink {
 	t.Helper()
-	s := &Sink{GRPCAddr: FreeAddr(t), HTTPAddr: FreeAddr(t), t: t, behave: Accept, replayed: map[string]uint64{}}
+	s := &Sink{GRPCAddr: FreeAddr(t), HTTPAddr: FreeAddr(t), t: t, behave: Accept, replayed: map[string]uint64{}, tenants: map[string]uint64{}}
 	s.Up()
 	t.Cleanup(s.Down)
 	return s
@@ -108,11 +109,9 @@ func (s *Sink) Up() {
 	}
 	s.grpc = grpc.NewServer(grpc.ForceServerCodecV2(rawCodec{}), grpc.MaxRecvMsgSize(64<<20), grpc.WaitForHandlers(true))
 	serveRaw(s.grpc, func(ctx context.Context, sig otlp.Signal, body []byte) ([]byte, error) {
-		var job string
-		if md, ok := metadata.FromIncomingContext(ctx); ok {
-			job = strings.Join(md.Get(replayHeader), ",")
-		}
-		return nil, s.take(ctx, sig, body, job)
+		md, _ := metadata.FromIncomingContext(ctx)
+		header := func(name string) string { return strings.Join(md.Get(name), ",") }
+		return nil, s.take(ctx, sig, body, header)
 	})
 	s.http = &http.Server{Handler: http.HandlerFunc(s.serveHTTP), ReadHeaderTimeout: 10 * time.Second}
 	s.listen(s.GRPCAddr, s.grpc.Serve)
@@ -188,6 +187,16 @@ func (s *Sink) Replayed() map[string]uint64 {
 	return maps.Clone(s.replayed)
 }
 
+// TenantHeader is where a sink looks for the tenant of a request.
+const TenantHeader = "x-scope-orgid"
+
+// Tenants is the number of items that came for each tenant, "" for none.
+func (s *Sink) Tenants() map[string]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.tenants)
+}
+
 // missing is how many of the identities have not arrived, and the first.
 func (s *Sink) missing(source uint32, from, to uint64) (n, first uint64) {
 	s.mu.Lock()
@@ -203,7 +212,7 @@ func (s *Sink) missing(source uint32, from, to uint64) (n, first uint64) {
 	return n, first
 }
 
-func (s *Sink) take(ctx context.Context, sig otlp.Signal, body []byte, job string) error {
+func (s *Sink) take(ctx context.Context, sig otlp.Signal, body []byte, header func(string) string) error {
 	s.mu.Lock()
 	behave := s.behave
 	s.mu.Unlock()
@@ -220,9 +229,10 @@ func (s *Sink) take(ctx context.Context, sig otlp.Signal, body []byte, job strin
 	s.requests++
 	s.items += uint64(n)
 	s.bytes += uint64(len(body))
-	if job != "" {
+	if job := header(replayHeader); job != "" {
 		s.replayed[job] += uint64(n)
 	}
+	s.tenants[header(TenantHeader)] += uint64(n)
 	if s.keep {
 		s.bodies = append(s.bodies, Body{sig, body})
 	}
@@ -237,7 +247,7 @@ func (s *Sink) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := readBody(r)
 	if err == nil {
-		err = s.take(r.Context(), sig, body, r.Header.Get(replayHeader))
+		err = s.take(r.Context(), sig, body, r.Header.Get)
 	}
 	w.Header().Set("Content-Type", "application/x-protobuf")
 	switch status.Code(err) {
