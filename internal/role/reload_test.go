@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/admin"
+	"github.com/penstock-otel/penstock/internal/api"
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/reload"
@@ -262,6 +264,15 @@ func TestABadReloadLeavesAllAsItWas(t *testing.T) {
 	if err != nil || !strings.Contains(string(page), a.Hash) || !strings.Contains(string(page), "queue.shards") {
 		t.Errorf("the page does not tell: %v\n%s", err, page)
 	}
+	eventually(t, "both are in the audit stream", func() bool {
+		outcomes := map[string]int{}
+		for _, i := range asks[api.AuditEntries](t, at.Admin, http.MethodGet, "/audit", nil).Entries {
+			if i.Event.Action == "reload" && i.Event.Listener == "admin" && i.Event.Peer != "" && i.Event.Subject == "anonymous" {
+				outcomes[i.Event.Outcome]++
+			}
+		}
+		return outcomes["failed"] == 1 && outcomes["done"] == 1
+	})
 	r.end(t)
 }
 
@@ -303,8 +314,22 @@ func TestAProcessWithoutSourcesSaysSo(t *testing.T) {
 // what clients and destinations see.
 func TestWhatChangesLiveIsInEffect(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "out.json")
-	const keeps = "destinations: [{name: disk, protocol: file, endpoints: [%q]%s}]\n%s\n"
-	text := func(destination, more string) string { return fmt.Sprintf(keeps, file, destination, more) }
+	var keys sync.Map // that the web destination was shown
+	web := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { keys.Store(r.Header.Get("X-Key"), true) }))
+	t.Cleanup(web.Close)
+	secret := filepath.Join(t.TempDir(), "key")
+	turn := func(key string) {
+		t.Helper()
+		if err := os.WriteFile(secret, []byte(key+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	turn("first-key")
+	const keeps = "destinations:\n- {name: disk, protocol: file, endpoints: [%q]%s}\n- {name: web, protocol: http, endpoints: [%q], headers: [{name: x-key, value: \"${file:%s}\"}]}\n%s\n"
+	text := func(destination, more string) string {
+		return fmt.Sprintf(keeps, file, destination, web.URL, secret, more)
+	}
+	shown := func(key string) func() bool { return func() bool { _, yes := keys.Load(key); return yes } }
 	p, _, put := fromFile(t, text("", ""), "queue.durability=process")
 	r, at := upAndReady(t, p)
 	change := func(key, text string) {
@@ -333,6 +358,11 @@ func TestWhatChangesLiveIsInEffect(t *testing.T) {
 	const asJSON, asProto = "application/json", "application/x-protobuf"
 
 	post(asJSON, logs("a", "first"), 200)
+	eventually(t, "the first key is shown", shown("first-key"))
+	turn("second-key")
+	change("destinations[web].headers[x-key].value", text("", ""))
+	post(asJSON, logs("a", "first again"), 200)
+	eventually(t, "the second key is shown", shown("second-key"))
 	post(asProto, notUTF8, 200)
 	change("gateway.limits.reject_bad_utf8", text("", "gateway: {limits: {reject_bad_utf8: true}}"))
 	post(asProto, notUTF8, 400)

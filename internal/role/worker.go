@@ -70,6 +70,10 @@ func (b *base) worker(q queue.Queue, plan topology.Plan) error {
 	if err != nil {
 		return err
 	}
+	b.reload.Add(reload.Part{Name: "headers of destinations", Keys: []string{"destinations[].headers"},
+		Prepare: func(s *settings.Settings) (func(), error) {
+			return worker.PrepareHeaders(exporters, s.EffectiveDestinations())
+		}})
 	b.reload.Add(reload.Part{Name: "routes", Keys: []string{"destinations[].tenants", "destinations[].where"},
 		Prepare: func(s *settings.Settings) (func(), error) { return w.Prepare(s.EffectiveDestinations()) }})
 	w.Start()

@@ -172,3 +172,9 @@ func (x *Exporter) Close() error {
 	}
 	return nil
 }
+
+// PrepareHeaders makes ready for other headers, which exports carry from apply on;
+// see outgoing.Headers. Connections stay.
+func (x *Exporter) PrepareHeaders(list []outgoing.Header) (apply func(), err error) {
+	return x.headers.Prepare(list)
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"golang.org/x/net/http/httpguts"
@@ -15,11 +16,21 @@ import (
 // case of map keys.
 type Header = exporter.Header
 
-// Headers are checked headers. Formatting them in any way shows names alone.
-type Headers struct {
+// Headers are checked headers. Formatting them in any way shows names alone. Copies
+// are the same headers: what Prepare changes, it changes for all. The zero Headers
+// are none, for good.
+type Headers struct{ now *atomic.Pointer[headerSet] }
+
+// headerSet is never changed.
+type headerSet struct {
 	list  []Header
+	hide  []string // pairs of what is hidden in texts, with what it is replaced by
 	scrub *strings.Replacer
 }
+
+// maxHidden bounds the pairs of sets before the one of now that are still hidden: the
+// answer to a request may come after its headers were changed.
+const maxHidden = 256
 
 // reserved headers belong to the protocol.
 var reserved = map[string]bool{
@@ -50,17 +61,51 @@ func CheckValue(value string) error {
 
 // NewHeaders checks the names and values. Its errors show no value.
 func NewHeaders(list []Header) (Headers, error) {
-	var pairs []string
+	set, err := newSet(list)
+	if err != nil {
+		return Headers{}, err
+	}
+	h := Headers{now: new(atomic.Pointer[headerSet])}
+	set.scrub = strings.NewReplacer(set.hide...)
+	h.now.Store(set)
+	return h, nil
+}
+
+// Prepare checks other headers, which requests carry from apply on; until then
+// nothing changes. One goroutine at a time may change them. Its errors show no
+// value.
+func (h Headers) Prepare(list []Header) (apply func(), err error) {
+	set, err := newSet(list)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		before := h.now.Load().hide
+		set.hide = append(set.hide, before[:min(len(before), maxHidden)]...)
+		set.scrub = strings.NewReplacer(set.hide...)
+		h.now.Store(set)
+	}, nil
+}
+
+func newSet(list []Header) (*headerSet, error) {
+	set := &headerSet{list: list}
 	for i, h := range list {
 		if err := CheckName(h.Name); err != nil {
-			return Headers{}, fmt.Errorf("headers[%d].name %w", i, err)
+			return nil, fmt.Errorf("headers[%d].name %w", i, err)
 		}
 		if err := CheckValue(h.Value); err != nil {
-			return Headers{}, fmt.Errorf("headers[%d].value of %q %w", i, h.Name, err)
+			return nil, fmt.Errorf("headers[%d].value of %q %w", i, h.Name, err)
 		}
-		pairs = append(pairs, secrets(h.Value)...)
+		set.hide = append(set.hide, secrets(h.Value)...)
 	}
-	return Headers{list: list, scrub: strings.NewReplacer(pairs...)}, nil
+	return set, nil
+}
+
+func (h Headers) set() *headerSet {
+	if h.now == nil {
+		return &headerSet{}
+	}
+	return h.now.Load()
 }
 
 // secrets are the replacements for a value: it, and what follows "Bearer ".
@@ -80,7 +125,7 @@ func secrets(value string) (pairs []string) {
 
 // All calls set for each header.
 func (h Headers) All(set func(name, value string)) {
-	for _, x := range h.list {
+	for _, x := range h.set().list {
 		set(x.Name, x.Value)
 	}
 }
@@ -93,8 +138,8 @@ const maxMessage = 1 << 10
 // that of authorization, the one of this call.
 func (h Headers) Message(text, authorization string) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
-	if h.scrub != nil {
-		text = h.scrub.Replace(text)
+	if scrub := h.set().scrub; scrub != nil {
+		text = scrub.Replace(text)
 	}
 	if s := secrets(authorization); s != nil {
 		text = strings.NewReplacer(s...).Replace(text)
@@ -111,8 +156,9 @@ func (h Headers) Message(text, authorization string) string {
 
 // String shows the names alone.
 func (h Headers) String() string {
-	names := make([]string, len(h.list))
-	for i, x := range h.list {
+	list := h.set().list
+	names := make([]string, len(list))
+	for i, x := range list {
 		names[i] = x.Name
 	}
 	return fmt.Sprint(names)

@@ -191,3 +191,47 @@ func FuzzTenantValue(f *testing.F) {
 		}
 	})
 }
+
+// Headers change for everything that has them, and what was sent before is hidden
+// still: its answer may be under way.
+func TestHeadersChange(t *testing.T) {
+	h, err := NewHeaders([]Header{{Name: "x-key", Value: "planted-1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := h
+	carries := func(want string) {
+		t.Helper()
+		got := ""
+		other.All(func(name, value string) { got += name + "=" + value + " " })
+		if got != want {
+			t.Errorf("carries %q, want %q", got, want)
+		}
+	}
+	if _, err := h.Prepare([]Header{{Name: "x-key", Value: "planted\n"}}); err == nil || strings.Contains(err.Error(), "planted") {
+		t.Errorf("a value that no header may have: %v", err)
+	}
+	apply, err := h.Prepare([]Header{{Name: "x-key", Value: "planted-2"}, {Name: "y", Value: "planted-3"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	carries("x-key=planted-1 ")
+	apply()
+	carries("x-key=planted-2 y=planted-3 ")
+	if got := other.Message("planted-1 planted-2 planted-3", ""); got != "*** *** ***" {
+		t.Errorf("says %q", got)
+	}
+	for i := range 1000 { // however often they change
+		apply, err := h.Prepare([]Header{{Name: "x-key", Value: fmt.Sprintf("planted-%d", i)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		apply()
+	}
+	if n := len(h.set().hide); n > maxHidden+2 {
+		t.Errorf("%d texts are kept to be hidden", n)
+	}
+	if got := other.Message("planted-999 planted-998", ""); got != "*** ***" {
+		t.Errorf("says %q", got)
+	}
+}
