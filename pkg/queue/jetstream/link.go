@@ -166,7 +166,7 @@ func (l *link) connected(nc *nats.Conn, first bool) {
 	}
 	args := []any{"server", nc.ConnectedServerName(), "version", nc.ConnectedServerVersion()}
 	if nc.Opts.InProcessServer == nil {
-		args = append(args, "url", nc.ConnectedUrlRedacted())
+		args = append(args, "address", nc.ConnectedAddr()) // the URL may hold a token where a user stands
 	}
 	l.log.Log(context.Background(), level, text, args...)
 }

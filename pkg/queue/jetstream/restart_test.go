@@ -255,9 +255,9 @@ func TestConnectionLog(t *testing.T) {
 			f(2, "level=INFO")
 			if inside {
 				f(0, "4222")
-				f(0, "url=")
+				f(0, "address=")
 			} else {
-				f(4, "url="+s.ClientURL())
+				f(4, "address="+strings.TrimPrefix(s.ClientURL(), "nats://"))
 			}
 		})
 	}
