@@ -79,7 +79,7 @@ var ofWorkers = []string{
 	"destinations[].endpoints", "destinations[].tls", "destinations[].headers", "destinations[].compression_level", "destinations[].timeout",
 	"destinations[].max_request_bytes", "destinations[].merge_messages", "destinations[].max_in_flight", "destinations[].max_in_flight_bytes",
 	"destinations[].on_refusal", "destinations[].retry", "destinations[].breaker", "destinations[].pool",
-	"destinations[].tenants", "destinations[].where",
+	"destinations[].tenants", "destinations[].where", "destinations[].tenant_header", "destinations[].auth",
 }
 
 // ofGateways are keys that only a process with a gateway reads.

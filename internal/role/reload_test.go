@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/reload"
 	"github.com/penstock-otel/penstock/internal/send"
 	"github.com/penstock-otel/penstock/internal/settings"
+	"github.com/penstock-otel/penstock/internal/worker"
 )
 
 // fromFile makes a process read its settings from a file beside what it has, again
@@ -379,4 +381,17 @@ func TestWhatChangesLiveIsInEffect(t *testing.T) {
 		t.Errorf("%v: arrived\n%s", err, got)
 	}
 	r.end(t)
+}
+
+// TestEveryKeyOfADestinationHasItsReaders: a new key is either one that gateways
+// read too, or stands in the list of those that only workers do.
+func TestEveryKeyOfADestinationHasItsReaders(t *testing.T) {
+	everybody := []string{"name", "signals", "protocol", "compression"}
+	d := reflect.TypeFor[worker.Destination]()
+	for i := range d.NumField() {
+		key := d.Field(i).Tag.Get("yaml")
+		if shared, own := slices.Contains(everybody, key), slices.Contains(ofWorkers, "destinations[]."+key); shared == own {
+			t.Errorf("destinations[].%s: read by gateways %t, by workers alone %t: put it into ofWorkers, or into this test if a gateway reads it", key, shared, own)
+		}
+	}
 }
