@@ -18,6 +18,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/penstock-otel/penstock/internal/grpcwire"
 	"github.com/penstock-otel/penstock/internal/otlp"
@@ -41,6 +42,8 @@ type generated struct {
 // before it is not left out (no coordinated omission).
 type generator struct {
 	pace     time.Duration // between the requests of one client; 0: closed loop
+	tenant   string
+	stubborn bool // it sends on, however often it is refused
 	sig      otlp.Signal
 	items    int
 	seed     uint64
@@ -65,6 +68,8 @@ func runGenerate(ctx context.Context, args []string, in io.Reader, out io.Writer
 	connections := f.Int("connections", 4, "connections")
 	clients := f.Int("clients", 32, "requests in flight")
 	rate := f.Float64("rate", 0, "items a second; 0: as fast as answered")
+	f.StringVar(&g.tenant, "tenant", "", "tenant to send as")
+	f.BoolVar(&g.stubborn, "stubborn", false, "keep the rate although requests are refused")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -134,7 +139,9 @@ func (g *generator) client(ctx context.Context, source uint32, conn *grpc.Client
 		took := time.Since(start)
 		if err != nil {
 			g.fail(err)
-			time.Sleep(50 * time.Millisecond) // a refused client does not hammer
+			if !g.stubborn {
+				time.Sleep(50 * time.Millisecond) // a refused client does not hammer
+			}
 			continue
 		}
 		g.acked.Add(uint64(g.items))
@@ -151,6 +158,9 @@ func (g *generator) send(method string, conn *grpc.ClientConn, req *grpcwire.Fra
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	defer req.Free()
+	if g.tenant != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "x-scope-orgid", g.tenant)
+	}
 	var reply grpcwire.Frame
 	defer reply.Free()
 	if err := conn.Invoke(ctx, method, req, &reply); err != nil {

@@ -14,6 +14,7 @@
 //	go run ./bench -scenarios traces,metrics,logs -duration 20s
 //	go run ./bench backlog -stored 2048     a worker that starts before a full queue
 //	go run ./bench replay -rate 60000       live latency with and without a replay beside it
+//	go run ./bench noisy -quota 5000        one tenant's latency beside another far above its quota
 package main
 
 import (
@@ -92,6 +93,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 			return runBacklog(ctx, args[1:], out, errs)
 		case "replay":
 			return runReplay(ctx, args[1:], out, errs)
+		case "noisy":
+			return runNoisy(ctx, args[1:], out, errs)
 		}
 	}
 	o, err := parse(args, errs)

@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -83,51 +81,15 @@ func runReplay(ctx context.Context, args []string, out, errs io.Writer) error {
 
 func measureReplay(ctx context.Context, o replayOptions, bin string, errs io.Writer) (r Replay, err error) {
 	r.Rate = o.rate
-	dir, err := os.MkdirTemp(o.dir, "penstock-bench-")
+	s, err := build(ctx, o.dir, bin, o.durability, "", o.set)
 	if err != nil {
 		return r, err
 	}
-	defer os.RemoveAll(dir)
-	self, err := os.Executable()
-	if err != nil {
-		return r, err
-	}
-	ports, err := freePorts(5)
-	if err != nil {
-		return r, err
-	}
-	sinkAddr, stats, admin, grpcAddr := ports[0], ports[1], ports[2], ports[3]
-	sinkProc, err := start(dir, "sink", self, false, "sink", "-listen", sinkAddr, "-stats", stats, "-ids=false")
-	if err != nil {
-		return r, err
-	}
-	defer sinkProc.kill()
-	if err := sinkProc.ready(ctx, "http://"+stats); err != nil {
-		return r, err
-	}
-	config := filepath.Join(dir, "penstock.yaml")
-	text := fmt.Sprintf("queue: {dir: %q, durability: %s, max_bytes: 8GiB}\nadmin: {listen: %q}\ngateway: {grpc: {listen: %q}, http: {listen: %q}}\ndestinations:\n  - {name: bench, protocol: grpc, endpoints: [%q], tls: {insecure: true}, compression: none}\n",
-		filepath.Join(dir, "data"), o.durability, admin, grpcAddr, ports[4], sinkAddr)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return r, err
-	}
-	args := []string{"up", "--config", config}
-	for _, kv := range o.set {
-		args = append(args, "--set", kv)
-	}
-	up, err := start(dir, "up", bin, false, args...)
-	if err != nil {
-		return r, err
-	}
-	defer up.kill()
-	if err := up.ready(ctx, "http://"+admin+"/readyz"); err != nil {
-		return r, err
-	}
-	live := func(window time.Duration) (generated, error) {
-		return liveWindow(ctx, dir, self, grpcAddr, o.rate, window)
-	}
+	defer s.clear()
+	admin, up := s.admin, s.up
+	live := func(window time.Duration) (generated, error) { return s.live(ctx, o.rate, window) }
 	// What is replayed: more than a window takes at the default rate.
-	if _, err := liveWindow(ctx, dir, self, grpcAddr, 0, o.fill); err != nil {
+	if _, err := s.live(ctx, 0, o.fill); err != nil {
 		return r, fmt.Errorf("%w\n%s", err, up.tail())
 	}
 	to := time.Now()
@@ -172,7 +134,7 @@ func measureReplay(ctx context.Context, o replayOptions, bin string, errs io.Wri
 	}
 	slices.Sort(ratios)
 	r.Ratio = ratios[len(ratios)/2]
-	return r, errors.Join(up.stop(60*time.Second), sinkProc.stop(10*time.Second))
+	return r, s.stop()
 }
 
 // Live traffic: items a request, and how many clients share the rate.
@@ -181,10 +143,11 @@ const (
 	liveClients = 24
 )
 
-// liveWindow is load on a schedule, or without a rate as fast as possible, measured
-// after a second.
-func liveWindow(ctx context.Context, dir, self, target string, rate float64, window time.Duration) (generated, error) {
-	gen, err := start(dir, "generate", self, true, "generate", "-target", target, "-signal", "traces", "-items", strconv.Itoa(liveItems), "-clients", strconv.Itoa(liveClients), "-rate", fmt.Sprint(rate))
+// live is load on a schedule, or without a rate as fast as possible, measured
+// after a second. more are further flags of the generator.
+func (s *site) live(ctx context.Context, rate float64, window time.Duration, more ...string) (generated, error) {
+	args := append([]string{"generate", "-target", s.grpc, "-signal", "traces", "-items", strconv.Itoa(liveItems), "-clients", strconv.Itoa(liveClients), "-rate", fmt.Sprint(rate)}, more...)
+	gen, err := start(s.dir, "generate", s.self, true, args...)
 	if err != nil {
 		return generated{}, err
 	}

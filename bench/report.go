@@ -25,6 +25,7 @@ type report struct {
 	Results    []Result  `json:"results,omitempty"`
 	Backlog    *Backlog  `json:"backlog,omitempty"`
 	Replay     *Replay   `json:"replay,omitempty"`
+	Noisy      *Noisy    `json:"noisy,omitempty"`
 }
 
 type machine struct {

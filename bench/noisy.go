@@ -1,0 +1,130 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Noisy is what a tenant far above its quota does to another.
+type Noisy struct {
+	Rate    float64     `json:"quiet_items_per_second"`
+	Quota   int         `json:"noisy_quota_items_per_second"`
+	Offered float64     `json:"noisy_offered_items_per_second"`
+	Windows []NoisyPair `json:"windows"`
+	// Ratio is the median over the windows of the quiet one's P99 beside the noisy
+	// one to that alone.
+	Ratio float64 `json:"p99_ratio_median"`
+}
+
+// NoisyPair is one window without and one with the noisy tenant.
+type NoisyPair struct {
+	Alone  generated `json:"alone"`
+	Beside generated `json:"beside_noisy"`
+	Noisy  generated `json:"noisy"`
+}
+
+type noisyOptions struct {
+	dir, penstock, results, durability string
+	rate, times                        float64
+	quota, pairs                       int
+	window                             time.Duration
+	set                                list
+}
+
+// runNoisy measures the latency of one tenant in turns, alone and beside another
+// that sends many times its quota and takes no refusal for an answer.
+func runNoisy(ctx context.Context, args []string, out, errs io.Writer) error {
+	var o noisyOptions
+	f := flag.NewFlagSet("bench noisy", flag.ContinueOnError)
+	f.SetOutput(errs)
+	f.StringVar(&o.dir, "dir", "", "where the data directory is made (default: the system's temporary directory)")
+	f.StringVar(&o.penstock, "penstock", "", "binary to measure (default: built from this tree)")
+	f.StringVar(&o.results, "results", "", "directory to write a result file to (default: none)")
+	f.StringVar(&o.durability, "durability", "strict", "queue.durability")
+	f.Float64Var(&o.rate, "rate", 20_000, "spans a second of the quiet tenant, 100 a request")
+	f.IntVar(&o.quota, "quota", 5_000, "items_per_second of the noisy tenant")
+	f.Float64Var(&o.times, "times", 10, "how many times its quota the noisy tenant sends")
+	f.IntVar(&o.pairs, "pairs", 7, "windows of each kind")
+	f.DurationVar(&o.window, "window", 6*time.Second, "length of a window")
+	f.Var(&o.set, "set", "key=value handed to penstock up; may be repeated")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	bin, cleanup, err := penstockBinary(ctx, o.penstock)
+	if err != nil {
+		return err
+	}
+	defer cleanup()
+	n, err := measureNoisy(ctx, o, bin, errs)
+	if err != nil {
+		return err
+	}
+	r := newReport(append([]string{"noisy"}, args...), options{durability: o.durability}, nil)
+	r.Noisy = &n
+	fmt.Fprintf(out, "quiet tenant of %.0f spans/s: p99 beside one that sends %.0f on a quota of %d is %.2f of that alone (median of %d)\n",
+		n.Rate, n.Offered, n.Quota, n.Ratio, len(n.Windows))
+	if o.results == "" {
+		return nil
+	}
+	path, err := r.write(o.results)
+	if err == nil {
+		fmt.Fprintln(errs, "wrote", path)
+	}
+	return err
+}
+
+func measureNoisy(ctx context.Context, o noisyOptions, bin string, errs io.Writer) (n Noisy, err error) {
+	n.Rate, n.Quota, n.Offered = o.rate, o.quota, o.times*float64(o.quota)
+	s, err := build(ctx, o.dir, bin, o.durability, fmt.Sprintf("tenants:\n  overrides:\n    - {name: noisy, items_per_second: %d}\n", o.quota), o.set)
+	if err != nil {
+		return n, err
+	}
+	defer s.clear()
+	for i := range o.pairs {
+		var p NoisyPair
+		alone := func() (err error) {
+			p.Alone, err = s.live(ctx, o.rate, o.window, "-tenant", "quiet")
+			return err
+		}
+		beside := func() (err error) {
+			noisy, err := start(s.dir, "noisy", s.self, true, "generate", "-target", s.grpc, "-signal", "traces", "-items", strconv.Itoa(liveItems),
+				"-clients", strconv.Itoa(liveClients), "-rate", fmt.Sprint(n.Offered), "-tenant", "noisy", "-stubborn", "-seed", "2")
+			if err != nil {
+				return err
+			}
+			p.Beside, err = s.live(ctx, o.rate, o.window, "-tenant", "quiet")
+			g, ended := finish(noisy)
+			p.Noisy = g
+			return errors.Join(err, ended)
+		}
+		turns := []func() error{alone, beside}
+		if i%2 == 1 { // in turns, so that what the machine does besides hits both
+			slices.Reverse(turns)
+		}
+		for _, turn := range turns {
+			if err := turn(); err != nil {
+				return n, fmt.Errorf("%w\n%s", err, s.up.tail())
+			}
+		}
+		if p.Noisy.Failed == 0 {
+			return n, errors.New("the noisy tenant was never refused: the figures compare nothing")
+		}
+		fmt.Fprintf(errs, "p99 %.1f ms alone, %.1f ms beside the noisy one, of which %d requests were refused and %d items taken\n", p.Alone.P99, p.Beside.P99, p.Noisy.Failed, p.Noisy.AckedItems)
+		n.Windows = append(n.Windows, p)
+	}
+	var ratios []float64
+	for _, p := range n.Windows {
+		ratios = append(ratios, p.Beside.P99/p.Alone.P99)
+	}
+	slices.Sort(ratios)
+	n.Ratio = ratios[len(ratios)/2]
+	return n, s.stop()
+}
