@@ -41,7 +41,7 @@ if [ "$what" != unit ]; then
 	echo "--- the OpenTelemetry Collector, a client of the integration tests"
 	./scripts/collector.sh
 	echo "--- integration tests: real binaries and servers"
-	(cd integration && CGO_ENABLED=1 GOCOVERDIR="$data/integration" go test -race -count=1 -timeout 30m ./...)
+	(cd integration && CGO_ENABLED=1 GOCOVERDIR="$data/integration" go test -race -count=1 -timeout 50m ./...)
 fi
 
 echo "--- statement coverage"
