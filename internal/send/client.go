@@ -123,9 +123,9 @@ func (c *httpClient) export(ctx context.Context, s otlp.Signal, body []byte) (in
 	case otlp.Delivered:
 		return parseReply(reply)
 	case otlp.Retry:
-		return 0, &retryError{after, fmt.Errorf("HTTP %s", resp.Status)}
+		return 0, &retryError{after, says(resp, reply)}
 	default:
-		return 0, fmt.Errorf("HTTP %s: %.200q", resp.Status, reply)
+		return 0, says(resp, reply)
 	}
 }
 
