@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/penstock-otel/penstock/internal/ledger"
 )
@@ -75,21 +76,76 @@ func rowsTable(t *table, all []ledger.Row) {
 	}
 }
 
-// tenantsTable has the same of each tenant.
+// tenantsTable has the same of each tenant, the largest first, with its rows
+// together. What is nowhere has no column: the room is for the names, since two
+// tenants that look alike are no use.
 func tenantsTable(t *table, all []ledger.Tenant) {
-	routes := slices.ContainsFunc(all, func(r ledger.Tenant) bool { return r.Unwanted > 0 })
-	head, tenant, to := "TENANT\tSIGNAL\tTO\tACCEPTED\tSENT\tREJECTED\tDEAD\tPURGED\tOPEN", 9, 9
-	if routes {
-		head, tenant, to = head+"\tUNWANTED", 6, 5
+	columns := tenantColumns(all)
+	room := 80 - width("SIGNAL", all, func(r ledger.Tenant) string { return r.Signal }) - 2*(len(columns)+2)
+	head := "TENANT\tSIGNAL\tTO"
+	for _, c := range columns {
+		head += "\t" + c.name
+		room -= width(c.name, all, func(r ledger.Tenant) string { return n(c.of(r)) })
 	}
+	tenant := width("TENANT", all, func(r ledger.Tenant) string { return r.Tenant })
+	to := width("TO", all, func(r ledger.Tenant) string { return r.Destination })
+	tenant = min(tenant, max(room/2, room-to, 6))
+	to = min(to, max(room-tenant, 5))
 	t.head("%s", head)
-	for _, r := range all {
-		row := fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", clip(r.Tenant, tenant), r.Signal, squeeze(r.Destination, to), n(r.Accepted), n(r.Exported+r.Redriven), n(r.Rejected), n(r.DeadLettered), n(r.Purged), n(r.Open))
-		if routes {
-			row += "\t" + n(r.Unwanted)
+	for _, r := range together(all) {
+		row := fmt.Sprintf("%s\t%s\t%s", squeeze(r.Tenant, tenant), r.Signal, squeeze(r.Destination, to))
+		for _, c := range columns {
+			row += "\t" + n(c.of(r))
 		}
 		t.row("%s", row)
 	}
+}
+
+// tenantColumn is a number of each tenant.
+type tenantColumn struct {
+	name string
+	of   func(ledger.Tenant) uint64
+}
+
+// tenantColumns are those that say something of any tenant.
+func tenantColumns(all []ledger.Tenant) (out []tenantColumn) {
+	for _, c := range []tenantColumn{
+		{"ACCEPTED", func(r ledger.Tenant) uint64 { return r.Accepted }},
+		{"SENT", func(r ledger.Tenant) uint64 { return r.Exported + r.Redriven }},
+		{"REJECTED", func(r ledger.Tenant) uint64 { return r.Rejected }},
+		{"DEAD", func(r ledger.Tenant) uint64 { return r.DeadLettered }},
+		{"PURGED", func(r ledger.Tenant) uint64 { return r.Purged }},
+		{"OPEN", func(r ledger.Tenant) uint64 { return r.Open }},
+		{"UNWANTED", func(r ledger.Tenant) uint64 { return r.Unwanted }},
+	} {
+		always := c.name == "ACCEPTED" || c.name == "SENT" || c.name == "OPEN"
+		if always || slices.ContainsFunc(all, func(r ledger.Tenant) bool { return c.of(r) > 0 }) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// together has the rows of each tenant in one place: that of its first one.
+func together(all []ledger.Tenant) []ledger.Tenant {
+	place := map[string]int{}
+	for i, r := range all {
+		if _, known := place[r.Tenant]; !known {
+			place[r.Tenant] = i
+		}
+	}
+	return slices.SortedStableFunc(slices.Values(all), func(a, b ledger.Tenant) int {
+		return cmp.Or(place[a.Tenant]-place[b.Tenant], cmp.Compare(a.Signal, b.Signal), cmp.Compare(a.Destination, b.Destination))
+	})
+}
+
+// width is that of the column of a text, in characters.
+func width(head string, all []ledger.Tenant, text func(ledger.Tenant) string) int {
+	w := len(head)
+	for _, r := range all {
+		w = max(w, utf8.RuneCountInString(text(r)))
+	}
+	return w
 }
 
 // n is a number of items that fits a column.

@@ -124,6 +124,13 @@ func TestTablesAt80Columns(t *testing.T) {
 	golden(t, "ledger-routed", ledgerOf(routed))
 	routed.OK, routed.Signals[0].Missing = false, 3
 	golden(t, "ledger-routed-lost", ledgerOf(routed))
+	shared := ledger.Ledger{At: routed.At, OK: true}
+	for i, r := range []ledger.Tenant{{Tenant: "customer-1", Signal: "traces", Destination: "team-x"}, {Tenant: "", Signal: "logs", Destination: "backend"}, {Tenant: "customer-2", Signal: "logs", Destination: "team-x"},
+		{Tenant: "customer-1", Signal: "logs", Destination: "backend"}, {Tenant: "", Signal: "logs", Destination: "a-destination-with-a-long-name"}} {
+		r.Accepted, r.Exported, r.Unwanted = uint64(5000-i), uint64(4000-i), 1000
+		shared.Tenants = append(shared.Tenants, r)
+	}
+	golden(t, "ledger-tenants", ledgerOf(shared))
 	at := time.Now().Add(-26*time.Hour - time.Second)
 	golden(t, "letters", func(b *bytes.Buffer) error {
 		return lettersTable(b, []deadletter.Info{
