@@ -17,6 +17,10 @@ import (
 	"github.com/penstock-otel/penstock/internal/cli/rolecmd"
 )
 
+// maxDetail is where the text of a detail is cut in a table, in characters: behind
+// what refusals say. The JSON has all.
+const maxDetail = 160
+
 // auditEvery is the pace of looks for new entries.
 const auditEvery = time.Second
 
@@ -179,8 +183,8 @@ func auditTable(w io.Writer, items []audit.Item, head bool) error {
 			e = audit.Event{At: i.StoredAt, Outcome: "foreign", Action: "–", Subject: "–", Reason: i.Problem}
 		}
 		who := e.Subject
-		if who == "" {
-			who = e.Process
+		if who == "" && e.Outcome != audit.Refused {
+			who = e.Process // that did it; who was refused is not known
 		}
 		if e.Outcome == audit.Refused && e.Method == "" && e.Subject != "" {
 			who += "?" // only claimed
@@ -199,13 +203,16 @@ func auditWhat(e audit.Event) string {
 		parts = append(parts, fmt.Sprintf("%d times", e.Count))
 	}
 	if e.Reason != "" {
-		parts = append(parts, clip(e.Reason, 60))
+		parts = append(parts, clip(e.Reason, maxDetail))
 	}
 	if e.Peer != "" {
 		parts = append(parts, "from "+e.Peer)
 	}
+	if e.Outcome == audit.Refused && e.Listener != "" {
+		parts = append(parts, "at "+e.Listener)
+	}
 	for _, d := range e.Details {
-		parts = append(parts, d.Name+"="+clip(d.Value, 40))
+		parts = append(parts, d.Name+"="+clip(d.Value, maxDetail))
 	}
 	return strings.Join(parts, ", ")
 }

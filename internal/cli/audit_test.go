@@ -69,3 +69,31 @@ func TestAuditCommands(t *testing.T) {
 		}
 	}
 }
+
+// TestAuditTable names who did something, and never a process as who was refused
+// by it.
+func TestAuditTable(t *testing.T) {
+	long := "POST /-/reload needs the role admin, and key:oncall has view,operate: use a credential with that role"
+	f := func(e audit.Event, want ...string) {
+		t.Helper()
+		var b strings.Builder
+		e.Process = "up-host-abc"
+		if err := auditTable(&b, []audit.Item{{N: 7, Event: e}}, false); err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range want {
+			if !strings.Contains(b.String(), text) {
+				t.Errorf("%q is not in %q", text, b.String())
+			}
+		}
+		if e.Outcome == audit.Refused && strings.Contains(b.String(), e.Process) {
+			t.Errorf("a process is shown as refused: %q", b.String())
+		}
+	}
+	f(audit.Event{Action: "process started", Outcome: audit.Done}, "process started        up-host-abc ")
+	f(audit.Event{Action: audit.Authenticate, Outcome: audit.Refused, Reason: "missing", Peer: "192.0.2.1:5", Listener: "otlp_http"},
+		"authenticate           –  ", "missing, from 192.0.2.1:5, at otlp_http")
+	f(audit.Event{Action: audit.Authenticate, Outcome: audit.Refused, Reason: "expired", Subject: "key:old"}, " key:old? ")
+	f(audit.Event{Action: audit.Authorize, Outcome: audit.Refused, Subject: "key:oncall", Method: "api_key", Details: []audit.Detail{{Name: "message", Value: long}}},
+		" key:oncall ", "message="+long)
+}
