@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/broker/local"
 	"github.com/penstock-otel/penstock/internal/cli/rolecmd"
+	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/role"
 	"github.com/penstock-otel/penstock/internal/send"
@@ -37,6 +40,9 @@ func up() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if *demo && asksForCredential(p.Settings) && os.Getenv(settings.EnvToken) == "" {
+			return &rolecmd.UsageError{Err: fmt.Errorf("--demo sends without a credential, which auth does not let: put an API key with the role ingest into $%s, or leave --demo out", settings.EnvToken)}
+		}
 		s, l := p.Settings, newLive(cmd.ErrOrStderr())
 		p.Server, p.Out, p.Log = local.Start, l.above(cmd.OutOrStdout()), l
 		if *demo && l.terminal && len(s.Destinations) == 0 {
@@ -45,7 +51,7 @@ func up() *cobra.Command {
 		var last string
 		err = role.Up(cmd.Context(), p, func(r role.Running) {
 			announce(l, s, r)
-			text := progress(r)
+			text := progress(s, r)
 			r.Go("live line", func(ctx context.Context) error {
 				l.run(ctx, func() string { return text(ctx) })
 				last = text(context.WithoutCancel(ctx))
@@ -85,15 +91,56 @@ func announce(w io.Writer, s *settings.Settings, r role.Running) {
 		}
 		line("exports to", where)
 	}
-	if r.Admin != "" {
-		line("look at", "http://"+r.Admin)
-	}
-	line("try", "penstock send --target "+r.GRPC+" --signal traces --count 1000")
+	line("look at", adminURL(s, r))
+	line("try", try(s, r))
 	fmt.Fprintln(w) //nolint:errcheck // as the log
 }
 
+// adminURL is where a browser on this machine looks, "" without an admin port.
+func adminURL(s *settings.Settings, r role.Running) string {
+	if r.Admin == "" {
+		return ""
+	}
+	return scheme(s.Admin.TLS.Enabled()) + loopback(r.Admin)
+}
+
+func scheme(tls bool) string {
+	if tls {
+		return "https://"
+	}
+	return "http://"
+}
+
+// try is a command that sends to this process: FILE is for who reads it to fill in.
+func try(s *settings.Settings, r role.Running) string {
+	to, tls := "penstock send --target "+loopback(r.GRPC), s.Gateway.GRPC.TLS.Enabled()
+	switch {
+	case r.GRPC == "" && r.HTTP == "":
+		return ""
+	case r.GRPC == "":
+		tls = s.Gateway.HTTP.TLS.Enabled()
+		to = "penstock send --protocol http --target " + scheme(tls) + loopback(r.HTTP)
+	}
+	if tls {
+		to += " --ca-file FILE"
+	}
+	switch {
+	case !asksForCredential(s):
+	case s.Auth.KeysFile != "" || len(s.Auth.Issuers) > 0:
+		to += " --token-file FILE"
+	default:
+		to += " --cert-file FILE --key-file FILE"
+	}
+	return to + " --signal traces --count 1000"
+}
+
+// asksForCredential tells whether nobody may send without one.
+func asksForCredential(s *settings.Settings) bool {
+	return s.Auth.Authenticates() && !slices.Contains(s.Auth.AnonymousRoles, "ingest")
+}
+
 // progress is the text of the live line: totals, and rates since the last call.
-func progress(r role.Running) func(context.Context) string {
+func progress(s *settings.Settings, r role.Running) func(context.Context) string {
 	var before struct {
 		at                 time.Time
 		accepted, exported float64
@@ -129,8 +176,8 @@ func progress(r role.Running) func(context.Context) string {
 		if refused > 0 {
 			text += fmt.Sprintf("  refused %s", count(refused))
 		}
-		if r.Admin != "" {
-			text += "  http://" + r.Admin
+		if url := adminURL(s, r); url != "" {
+			text += "  " + url
 		}
 		if bytes > 0 {
 			text += "  stored " + size(bytes) // the first to go on a narrow terminal
@@ -141,7 +188,8 @@ func progress(r role.Running) func(context.Context) string {
 
 // runDemo sends demo telemetry through the real front door.
 func runDemo(ctx context.Context, s *settings.Settings, r role.Running) error {
-	c := send.Config{Signals: otlp.Signals[:], Rate: demoRate, Batch: 50, Clients: 1, Compression: "gzip", Seed: uint64(time.Now().UnixNano()), Insecure: true}
+	c := send.Config{Signals: otlp.Signals[:], Rate: demoRate, Batch: 50, Clients: 1, Compression: "gzip", Seed: uint64(time.Now().UnixNano()), Insecure: true,
+		Token: config.Secret(os.Getenv(settings.EnvToken))}
 	switch {
 	case r.GRPC != "" && !s.Gateway.GRPC.TLS.Enabled():
 		c.Protocol, c.Target = "grpc", loopback(r.GRPC)

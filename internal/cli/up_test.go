@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/penstock-otel/penstock/internal/role"
+	"github.com/penstock-otel/penstock/internal/settings"
+)
+
+// TestWhatToTry wants a command and an address that work with what is configured.
+func TestWhatToTry(t *testing.T) {
+	all := role.Running{GRPC: "[::]:4317", HTTP: "127.0.0.1:4318", Admin: "0.0.0.0:8080"}
+	f := func(r role.Running, edit func(*settings.Settings), try, look string) {
+		t.Helper()
+		s := settings.Default()
+		edit(&s)
+		var b strings.Builder
+		announce(&b, &s, r)
+		for _, line := range []string{"  try          " + try + "\n", "  look at      " + look + "\n"} {
+			if !strings.Contains(b.String(), line) {
+				t.Errorf("%q is not in\n%s", line, b.String())
+			}
+		}
+	}
+	f(all, func(*settings.Settings) {}, "penstock send --target 127.0.0.1:4317 --signal traces --count 1000", "http://127.0.0.1:8080")
+	f(all, func(s *settings.Settings) { s.Auth.KeysFile = "keys" }, "penstock send --target 127.0.0.1:4317 --token-file FILE --signal traces --count 1000", "http://127.0.0.1:8080")
+	f(all, func(s *settings.Settings) { s.Auth.KeysFile, s.Auth.AnonymousRoles = "keys", []string{"ingest"} },
+		"penstock send --target 127.0.0.1:4317 --signal traces --count 1000", "http://127.0.0.1:8080")
+	f(role.Running{HTTP: all.HTTP, Admin: all.Admin}, func(s *settings.Settings) {
+		s.Gateway.HTTP.TLS.CertFile, s.Gateway.HTTP.TLS.KeyFile = "a", "b"
+		s.Admin.TLS.CertFile, s.Admin.TLS.KeyFile = "a", "b"
+	}, "penstock send --protocol http --target https://127.0.0.1:4318 --ca-file FILE --signal traces --count 1000", "https://127.0.0.1:8080")
+}
+
+// TestDemoNeedsACredential says so before anything starts, not after it.
+func TestDemoNeedsACredential(t *testing.T) {
+	t.Setenv(settings.EnvToken, "")
+	code, _, errOut := run(t, "up", "--demo", "--set", "auth.keys_file=keys", "--queue-dir", t.TempDir())
+	if code != 2 || !strings.Contains(errOut, "--demo") || !strings.Contains(errOut, "$"+settings.EnvToken) {
+		t.Errorf("%d %s", code, errOut)
+	}
+}
