@@ -199,6 +199,8 @@ func sectionTable(t *table, section admin.Section) error {
 		t.head("no alerting rules are configured")
 	case section.Name == "retention":
 		return retentionTable(t, section.Data)
+	case section.Name == "configuration":
+		return configurationTable(t, section.Data)
 	}
 	return nil
 }

@@ -77,6 +77,9 @@ func busy() api.Status {
 				{"name": "PENSTOCK_TRACES_0", "floor_sequence": 123456, "held_by": "export-archive", "replay_window_seconds": 86400, "replay_window_shortened": true},
 				{"name": "PENSTOCK_LOGS_0", "floor_sequence": 7, "missing_consumers": []string{"export-archive"}, "held_by": "export-archive"},
 				{"name": "PENSTOCK_METRICS_0", "floor_sequence": 7, "blocked": true}}})},
+			{Name: "configuration", Data: section(map[string]any{"hash": "53122ff107d27009", "restart_required": []string{"gateway.http.listen", "destinations[archive].endpoints"},
+				"last_reload": map[string]any{"outcome": "refused", "at": ago(day), "problems": []map[string]any{
+					{"source": "/etc/penstock/penstock.yaml", "line": 14, "column": 7, "key": "tenants.overrides[1].items_per_secnd", "message": "unknown key; did you mean \"items_per_second\"?"}}}})},
 			{Name: "odd", Error: "panic: oh"}, {Name: "alerter", Data: section(map[string]int{"rules": 0})}}},
 		Problems: []string{"process worker-b-2 is not ready: queue: no leader"},
 		Queue: &queuewatch.View{Streams: []queuewatch.Stream{
