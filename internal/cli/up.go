@@ -113,22 +113,22 @@ func scheme(tls bool) string {
 
 // try is a command that sends to this process: FILE is for who reads it to fill in.
 func try(s *settings.Settings, r role.Running) string {
-	to, tls := "penstock send --target "+loopback(r.GRPC), s.Gateway.GRPC.TLS.Enabled()
+	to, tls := "penstock send --target "+loopback(r.GRPC), s.Gateway.GRPC.TLS
 	switch {
 	case r.GRPC == "" && r.HTTP == "":
 		return ""
 	case r.GRPC == "":
-		tls = s.Gateway.HTTP.TLS.Enabled()
-		to = "penstock send --protocol http --target " + scheme(tls) + loopback(r.HTTP)
+		tls = s.Gateway.HTTP.TLS
+		to = "penstock send --protocol http --target " + scheme(tls.Enabled()) + loopback(r.HTTP)
 	}
-	if tls {
+	if tls.Enabled() {
 		to += " --ca-file FILE"
 	}
-	switch {
-	case !asksForCredential(s):
-	case s.Auth.KeysFile != "" || len(s.Auth.Issuers) > 0:
+	byToken := s.Auth.KeysFile != "" || len(s.Auth.Issuers) > 0
+	if asksForCredential(s) && byToken {
 		to += " --token-file FILE"
-	default:
+	}
+	if tls.RequiresCertificate() || asksForCredential(s) && !byToken {
 		to += " --cert-file FILE --key-file FILE"
 	}
 	return to + " --signal traces --count 1000"

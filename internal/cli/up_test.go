@@ -27,6 +27,9 @@ func TestWhatToTry(t *testing.T) {
 	f(all, func(s *settings.Settings) { s.Auth.KeysFile = "keys" }, "penstock send --target 127.0.0.1:4317 --token-file FILE --signal traces --count 1000", "http://127.0.0.1:8080")
 	f(all, func(s *settings.Settings) { s.Auth.KeysFile, s.Auth.AnonymousRoles = "keys", []string{"ingest"} },
 		"penstock send --target 127.0.0.1:4317 --signal traces --count 1000", "http://127.0.0.1:8080")
+	f(all, func(s *settings.Settings) {
+		s.Gateway.GRPC.TLS.CertFile, s.Gateway.GRPC.TLS.KeyFile, s.Gateway.GRPC.TLS.ClientCAFile = "a", "b", "c"
+	}, "penstock send --target 127.0.0.1:4317 --ca-file FILE --cert-file FILE --key-file FILE --signal traces --count 1000", "http://127.0.0.1:8080")
 	f(role.Running{HTTP: all.HTTP, Admin: all.Admin}, func(s *settings.Settings) {
 		s.Gateway.HTTP.TLS.CertFile, s.Gateway.HTTP.TLS.KeyFile = "a", "b"
 		s.Admin.TLS.CertFile, s.Admin.TLS.KeyFile = "a", "b"
