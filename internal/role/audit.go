@@ -43,13 +43,11 @@ func (b *base) beginAudit() {
 		{Name: "role", Value: b.app.Name()}, {Name: "version", Value: app.Version().Version}, {Name: "commit", Value: app.Version().Commit}, {Name: "config_hash", Value: b.configHash()}}})
 }
 
-// startAudit gives the events their queue. At the stop the last of them are stored
-// before it closes.
-func (b *base) startAudit(q audit.Queue) {
+// endAudit stores the last events at the stop, before the queue closes.
+func (b *base) endAudit() {
 	if b.trail == nil {
 		return
 	}
-	b.trail.Start(q)
 	b.app.OnStop("store the last audit entries", lastAudit, func(ctx context.Context) error {
 		b.audit.Record(audit.Event{Action: "process stopped", Outcome: audit.Done})
 		if err := b.trail.Stop(ctx); err != nil { // the queue may be gone already, and the log has them
@@ -57,6 +55,15 @@ func (b *base) startAudit(q audit.Queue) {
 		}
 		return nil
 	})
+}
+
+// startAudit gives the events their queue, which the role has opened and made its
+// streams and buckets in: on a server that has room for those alone, the audit stream
+// would take it from them, and what takes data in would not start.
+func (b *base) startAudit() {
+	if b.trail != nil {
+		b.trail.Start(b.queue)
+	}
 }
 
 // auditStatus shows the head of the chain, to be kept elsewhere.

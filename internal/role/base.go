@@ -70,6 +70,7 @@ type base struct {
 	files *config.TLSFiles
 	// reload has the settings that run now; s are those of the start.
 	reload *reload.Reloader
+	queue  queue.Queue // nil until it is open
 	// server is the embedded queue, nil when it is elsewhere.
 	server broker.Server
 	// presence is what the others see of this process.
@@ -127,6 +128,7 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 		if err := start(ctx, b); err != nil {
 			return err
 		}
+		b.startAudit()
 		b.watchCertificates()
 		b.openReload(hangups)
 		return nil
@@ -200,7 +202,8 @@ func (b *base) openQueue(ctx context.Context) (queue.Queue, topology.Plan, error
 		return nil, topology.Plan{}, err
 	}
 	b.app.OnStop("close the queue", 10*time.Second, func(context.Context) error { return q.Close() })
-	b.startAudit(q)
+	b.queue = q
+	b.endAudit()
 	b.readiness("queue", q.Ready)
 	return q, b.s.Plan(c.Budget(b.server)), nil
 }
