@@ -91,8 +91,8 @@ func (i *issuer) identity(t *token) (*Identity, *Failure) {
 	if err != nil {
 		return nil, fail("the token's roles, in %s, cannot be read: the claim %v", i.c.RolesClaim, err)
 	}
-	if len(values) == 1 { // as scope has them (RFC 8693, 4.2)
-		values = append(strings.Fields(values[0]), values[0])
+	if all, _, err := textOf(raw); err == nil { // as scope has them (RFC 8693, 4.2); the members of a list are whole
+		values = append(strings.Fields(all), all)
 	}
 	for _, v := range values {
 		id.Roles |= i.role(v)

@@ -218,6 +218,8 @@ func TestClaims(t *testing.T) {
 	c.Roles = nil
 	r = started(t, Config{Issuers: []Issuer{c}})
 	f(Identity{Roles: View | Operate}, "realm", roles([]string{"operate", "x"})) // by their own names
+	f(Identity{}, "realm", roles([]string{"canteen admin"}))                     // one group, whatever words are in its name
+	f(Identity{Roles: View | Ingest}, "realm", roles("ingest view"))
 }
 
 func TestSubjectsAreShortAndPrintable(t *testing.T) {
