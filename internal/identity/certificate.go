@@ -32,7 +32,7 @@ func newRules(cs []CertificateRule) ([]rule, error) {
 // matches wants every pattern of the rule to match.
 func (r *rule) matches(cert *x509.Certificate) bool {
 	c := r.c
-	if c.Subject != "" && !glob(c.Subject, cert.Subject.CommonName) && !glob(c.Subject, cert.Subject.String()) {
+	if c.Subject != "" && !subjectMatches(c.Subject, cert) {
 		return false
 	}
 	if c.DNS != "" && !some(cert.DNSNames, strings.ToLower(c.DNS), strings.ToLower) {
@@ -48,6 +48,42 @@ func (r *rule) matches(cert *x509.Certificate) bool {
 		}
 	}
 	return c.Email == "" || some(cert.EmailAddresses, strings.ToLower(c.Email), strings.ToLower)
+}
+
+// subjectMatches holds a pattern with a = in it against the whole subject, another
+// one against the common name: who may choose a name must not choose the rest too.
+func subjectMatches(pattern string, cert *x509.Certificate) bool {
+	if !strings.Contains(pattern, "=") {
+		return glob(pattern, cert.Subject.CommonName)
+	}
+	return glob(plainValues(pattern, ",+*"), plainValues(cert.Subject.String(), ",+"))
+}
+
+// plainValues writes a subject (RFC 4514) so that no value in it has a comma, a + or
+// a =, escaped or not: a * would match the backslash, and the name "x,O=Example"
+// pass for an organisation. An attribute begins behind one of the separators; in a
+// pattern * may stand for those.
+func plainValues(s, separators string) string {
+	var b strings.Builder
+	named := false // the = of this attribute has been
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == '\\' && i+1 < len(s) && !strings.ContainsRune("0123456789abcdefABCDEF", rune(s[i+1])):
+			i++
+			fmt.Fprintf(&b, "\\%02X", s[i])
+			continue
+		case c == '=' && named:
+			b.WriteString("\\3D")
+			continue
+		case c == '=':
+			named = true
+		case strings.IndexByte(separators, c) >= 0:
+			named = false
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
 }
 
 func some(names []string, pattern string, fold func(string) string) bool {

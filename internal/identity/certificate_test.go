@@ -90,6 +90,36 @@ func TestCertificates(t *testing.T) {
 	r.fails(FailExpired, Credentials{Certificate: cert})
 }
 
+// Who may choose its common name does not choose its organisation by that.
+func TestNoNamePassesForTheRestOfASubject(t *testing.T) {
+	for _, c := range []struct {
+		pattern, name string
+		org           []string
+		want          bool
+	}{
+		{"CN=ops-*,O=Example", "ops-1", []string{"Example"}, true},
+		{"CN=ops-*,O=Example", "ops-1,O=Example", nil, false},
+		{"CN=ops-*,O=Example", "CN=ops-1,O=Example", nil, false},
+		{"CN=ops-*,O=Example", "CN=ops-1,O=Example", []string{"Other"}, false},
+		{"CN=ops-?,O=Example", "ops-\\,O=Example", nil, false},
+		{"CN=ops-*O=Example", "ops-1", []string{"Example"}, true},
+		{"CN=ops-*O=Example", "ops-O=Example", nil, false},
+		{"*O=Example*", "O=Example", []string{"Other"}, false},
+		{"*+O=Example", "x+O=Example", nil, false},
+		{"*,O=Example", "x", []string{"Example"}, true},
+		{"CN=a=b,O=Example", "a=b", []string{"Example"}, true},
+		{"CN=*,O=Example\\, Inc.", "x", []string{"Example, Inc."}, true},
+		{"ops-*", "ops-1", []string{"Example"}, true},
+		{"*-ops", "x", []string{"y-ops"}, false},
+	} {
+		cert := certificate(t, x509.Certificate{Subject: pkix.Name{CommonName: c.name, Organization: c.org}})
+		r := rule{c: CertificateRule{Subject: c.pattern}}
+		if got := r.matches(cert); got != c.want {
+			t.Errorf("%q matches %q: %t", c.pattern, cert.Subject, got)
+		}
+	}
+}
+
 func TestHeadersComeBeforeTheCertificate(t *testing.T) {
 	k, secret := newKey(t, Key{Name: "k"})
 	_, unknown := newKey(t, Key{Name: "x"})

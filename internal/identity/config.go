@@ -49,7 +49,7 @@ type RoleMapping struct {
 
 // CertificateRule gives an identity to client certificates.
 type CertificateRule struct {
-	Subject string   `yaml:"subject" help:"Pattern of the common name or of the whole subject (CN=agent,O=Example). * stands for any text, ? for one character; all patterns of a rule must match." example:"agent-*"`
+	Subject string   `yaml:"subject" help:"Pattern of the common name, or with a = in it of the whole subject (CN=agent,O=Example). * stands for any text, ? for one character; all patterns of a rule must match." example:"agent-*"`
 	DNS     string   `yaml:"dns" help:"Pattern of one of its DNS names; case does not matter." example:"*.agents.example.com"`
 	URI     string   `yaml:"uri" help:"Pattern of one of its URIs." example:"spiffe://example/*"`
 	Email   string   `yaml:"email" help:"Pattern of one of its mail addresses; case does not matter." example:"*@example.com"`
