@@ -84,11 +84,11 @@ func (r *Reread[T]) Counts() (rereads, failures uint64) {
 
 func (r *Reread[T]) refresh() {
 	seen, err := r.look()
-	if err == nil && same(seen, r.seen) {
+	if err == nil && r.failure == "" && same(seen, r.seen) {
 		return
 	}
-	// Also a state that cannot be used is looked at only once: it is said once,
-	// and the next change brings another try.
+	// What could not be used is tried again with each look, and said once: whoever
+	// gives the right to read a file changes nothing that is seen here.
 	r.seen = seen
 	var fresh T
 	if err == nil {

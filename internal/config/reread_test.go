@@ -105,6 +105,38 @@ func TestRereadSaysEachFailureOnce(t *testing.T) {
 	}
 }
 
+// A file that could not be read is read when it can be, though it looks the same:
+// a change of its owner or mode leaves its size and time.
+func TestRereadTriesAgainWhatFailed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	put(t, path, "one")
+	denied := false
+	said := 0
+	r, err := NewReread([]string{path}, func() (string, error) {
+		if denied {
+			return "", os.ErrPermission
+		}
+		b, err := ReadBounded(path, 10)
+		return string(b), err
+	}, func(string, error) { said++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, path, "three")
+	denied = true
+	for range 3 {
+		if got := r.Look(); got != "one" || said != 1 {
+			t.Errorf("is %q and was said %d times, want the last good one, said once", got, said)
+		}
+	}
+	denied = false
+	for range 3 {
+		if got := r.Look(); got != "three" || said != 2 {
+			t.Errorf("is %q and was said %d times, want three, said once", got, said)
+		}
+	}
+}
+
 func TestRereadFailsAtFirst(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a")
 	f := func(readErr error, want string) {

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"encoding/base64"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -165,6 +166,35 @@ func TestKeysFileIsReadAgain(t *testing.T) {
 	r.fails(FailUnknown, bearer(as))
 	r.ok(bearer(bs))
 	r.is("penstock_auth_keys_file_failures_total", 2)
+}
+
+// TestKeysFileIsTriedAgain: one that could not be used is read when it can be, though
+// it looks the same, as after a change of its owner or mode.
+func TestKeysFileIsTriedAgain(t *testing.T) {
+	a, as := newKey(t, Key{Name: "a"})
+	name := keysFile(t, a)
+	r := started(t, Config{KeysFile: name})
+	a.RevokedAt = time.Now()
+	text, err := FormatKeys([]Key{a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now().Add(time.Minute)
+	put := func(b []byte) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(name, b, 0o600), os.Chtimes(name, at, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put([]byte(strings.Repeat("x", len(text))))
+	for range 3 {
+		r.later()
+		r.ok(bearer(as))
+	}
+	put(text)
+	r.later()
+	r.fails(FailRevoked, bearer(as))
+	r.is("penstock_auth_keys_file_failures_total", 1)
 }
 
 // TestKubernetesSwap changes the file as a mounted Secret is: by a link to another

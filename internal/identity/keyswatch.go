@@ -22,8 +22,9 @@ type keyStore struct {
 	entries atomic.Pointer[map[string]*keyEntry] // by id; never changed after it was stored
 	looked  atomic.Int64                         // unix nanoseconds
 
-	mu   sync.Mutex  // guards seen
-	seen fs.FileInfo // of the last reading, good or bad; nil: there was no file
+	mu      sync.Mutex  // guards everything below
+	seen    fs.FileInfo // of the last reading, good or bad; nil: there was no file
+	failure string      // of the last look, "" when it was good
 }
 
 func newKeyStore(name string, now time.Time, log *slog.Logger, m *Metrics) (*keyStore, error) {
@@ -71,8 +72,9 @@ func (s *keyStore) judge(key string, now time.Time) (*Identity, *Failure) {
 	return e.judge(secret, now)
 }
 
-// look reads the file again if it changed. What cannot be read leaves the keys as
-// they were, and is said once a change.
+// look reads the file again if it changed, or could not be used: whoever gives the
+// right to read it changes nothing that is seen here. What cannot be read leaves the
+// keys as they were, and is said once.
 func (s *keyStore) look(now time.Time) {
 	last := s.looked.Load()
 	if since := now.UnixNano() - last; since >= 0 && since < int64(lookEvery) || !s.looked.CompareAndSwap(last, now.UnixNano()) {
@@ -82,13 +84,11 @@ func (s *keyStore) look(now time.Time) {
 	defer s.mu.Unlock()
 	info, err := os.Stat(s.name) // follows links: the swap of a directory link, as Kubernetes does it, is seen
 	if err != nil {
-		if s.seen != nil { // it was there: say once that it is not
-			s.seen = nil
-			s.failed(err)
-		}
+		s.seen = nil
+		s.failed(err)
 		return
 	}
-	if s.seen != nil && os.SameFile(info, s.seen) && info.ModTime().Equal(s.seen.ModTime()) && info.Size() == s.seen.Size() {
+	if s.failure == "" && s.seen != nil && os.SameFile(info, s.seen) && info.ModTime().Equal(s.seen.ModTime()) && info.Size() == s.seen.Size() {
 		return
 	}
 	s.seen = info
@@ -96,10 +96,15 @@ func (s *keyStore) look(now time.Time) {
 		s.failed(err)
 		return
 	}
+	s.failure = ""
 	s.log.Info("keys file read again", "file", s.name, "keys", len(*s.entries.Load()))
 }
 
 func (s *keyStore) failed(err error) {
+	if s.failure == err.Error() {
+		return
+	}
+	s.failure = err.Error()
 	s.metrics.keysFailed.Inc()
 	s.log.Error("keys file changed and cannot be used; the keys read before stay in use", "file", s.name, "error", err)
 }
