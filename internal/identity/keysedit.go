@@ -17,8 +17,9 @@ const lockEvery = 50 * time.Millisecond
 
 // EditKeys changes a keys file, or makes it: change gets the keys and returns
 // those that are to be. Two at a time wait for one another, until ctx ends. The
-// file is replaced whole and synced, with the mode 0600; when anything fails it is
-// what it was.
+// file is replaced whole and synced; when anything fails it is what it was. A new one
+// has the mode 0600, and one that was there keeps its owner, its group and who may
+// read it.
 func EditKeys(ctx context.Context, name string, change func([]Key) ([]Key, error)) (err error) {
 	target, err := filepath.EvalSymlinks(name) // the link stays
 	switch {
@@ -72,6 +73,28 @@ func lockDir(ctx context.Context, dir string) (unlock func() error, err error) {
 	}
 }
 
+// keepReaders lets who may read the file before read the new one: the process that
+// uses the keys often runs as another user than who changes them, and while it cannot
+// read the file, revoked keys hold.
+func keepReaders(f *os.File, name string) error {
+	var before, made unix.Stat_t
+	switch err := unix.Stat(name, &before); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if err := unix.Fstat(int(f.Fd()), &made); err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	if made.Uid != before.Uid || made.Gid != before.Gid {
+		if err := f.Chown(int(before.Uid), int(before.Gid)); err != nil {
+			return fmt.Errorf("%s is of user %d and group %d, which the new file cannot be; change keys as that user, or as root: %w", name, before.Uid, before.Gid, err)
+		}
+	}
+	return f.Chmod(0o600 | os.FileMode(before.Mode)&0o044)
+}
+
 // replace writes beside the file and renames, so that a reader sees the old one or
 // the new one, also after a power cut.
 func replace(name string, text []byte) (err error) {
@@ -86,7 +109,10 @@ func replace(name string, text []byte) (err error) {
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	if _, err = f.Write(text); err == nil {
+	if err = keepReaders(f, name); err == nil {
+		_, err = f.Write(text)
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestWritersWaitForOneAnother(t *testing.T) {
@@ -96,5 +98,30 @@ func TestWhatFailsChangesNothing(t *testing.T) {
 	}
 	if keys, err := ReadKeys(name); err != nil || keys[0].Name != "new" {
 		t.Errorf("%v %v", keys, err)
+	}
+}
+
+// The process that uses the keys may be of another user, or of the file's group.
+func TestWhoMayReadKeysStillMay(t *testing.T) {
+	k, _ := newKey(t, Key{Name: "k"})
+	owner, group := os.Getuid(), os.Getgid()
+	if owner == 0 { // may give files away
+		owner, group = 12345, 54321
+	}
+	for mode, want := range map[os.FileMode]os.FileMode{0o640: 0o640, 0o644: 0o644, 0o600: 0o600, 0o666: 0o644} {
+		name := keysFile(t, k)
+		if err := errors.Join(os.Chown(name, owner, group), os.Chmod(name, mode)); err != nil {
+			t.Fatal(err)
+		}
+		if err := EditKeys(t.Context(), name, func(keys []Key) ([]Key, error) { keys[0].RevokedAt = time.Now(); return keys, nil }); err != nil {
+			t.Fatal(err)
+		}
+		var at unix.Stat_t
+		if err := unix.Stat(name, &at); err != nil {
+			t.Fatal(err)
+		}
+		if got := os.FileMode(at.Mode) & 0o777; got != want || int(at.Uid) != owner || int(at.Gid) != group {
+			t.Errorf("%o became %o of user %d and group %d, want %o of %d and %d", mode, got, at.Uid, at.Gid, want, owner, group)
+		}
 	}
 }
