@@ -2,6 +2,8 @@ package receiver
 
 import (
 	"bytes"
+	"context"
+	"math/rand/v2"
 	"net/http"
 	"runtime"
 	"strings"
@@ -194,6 +196,34 @@ func TestLargeCompressedRequestsAreTaken(t *testing.T) {
 	}
 	if _, items := d.stored(t, otlp.Logs); items != 9 {
 		t.Errorf("%d records are stored, want 9", items)
+	}
+}
+
+// A call that waits for its turn to be decompressed ends with its client.
+func TestWaitForDecompressionEndsWithTheClient(t *testing.T) {
+	d := open(t)
+	c := d.dial(t)
+	for range cap(largeSlots) {
+		largeSlots <- struct{}{}
+	}
+	defer func() {
+		for range cap(largeSlots) {
+			<-largeSlots
+		}
+	}()
+	noise := make([]byte, 2*largePacked)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() { left <- exportBytes(ctx, c, otlp.Logs, noise, grpc.UseCompressor("gzip")) }()
+	eventually(t, "the call waits", func() bool { return d.InFlightBytes() > 0 })
+	cancel()
+	if err := <-left; err == nil {
+		t.Error("a client that left got an answer")
+	}
+	eventually(t, "the budget is given back", func() bool { return d.InFlightBytes() == 0 })
+	if n := d.count(t, "requests_total", "outcome", "canceled"); n != 1 {
+		t.Errorf("%v requests are counted as canceled, want 1", n)
 	}
 }
 

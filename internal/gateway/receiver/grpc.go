@@ -234,8 +234,12 @@ func unpack(ctx context.Context, f *grpcwire.Frame, v *visit) *otlp.Refusal {
 		return r
 	}
 	if packed > largePacked {
-		largeSlots <- struct{}{}
-		defer func() { <-largeSlots }()
+		select {
+		case largeSlots <- struct{}{}:
+			defer func() { <-largeSlots }()
+		case <-ctx.Done():
+			return gone(ctx)
+		}
 	}
 	room := firstRoom(f.DeclaredLen(), packed, limit)
 	for measured := false; ; {
