@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"testing"
@@ -161,5 +162,40 @@ func TestTenantDoesNotPayForTheQueue(t *testing.T) {
 	d.pub.failWith(nil)
 	if a := d.as(t, "a", b); a.code != 200 {
 		t.Errorf("the queue is back: %v", a)
+	}
+}
+
+// A request that its client gave up was read, and may be stored: it is paid for.
+// Otherwise whoever leaves before the answer would send at no cost.
+func TestTenantPaysForWhatItGivesUp(t *testing.T) {
+	d := open(t, tenants(t, func(c *tenant.Config) { c.Defaults.ItemsPerSecond, c.Defaults.ItemsBurst = 1, 100 }))
+	b := request(otlp.Traces, 200)
+	release := d.pub.hold()
+	defer release()
+	for name, leave := range map[string]func(ctx context.Context) error{
+		"grpc": func(ctx context.Context) error {
+			return exportBytes(metadata.AppendToOutgoingContext(ctx, "x-scope-orgid", "grpc"), d.dial(t), otlp.Traces, b)
+		},
+		"http": func(ctx context.Context) error {
+			r, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url("/v1/traces"), bytes.NewReader(b))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", typeProtobuf)
+			r.Header.Set("X-Scope-OrgID", "http")
+			_, err = do(client(t, "h1", nil), r)
+			return err
+		},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		left := make(chan error, 1)
+		go func() { left <- leave(ctx) }()
+		<-d.pub.arrived // its group is on the way to the queue
+		cancel()
+		if err := <-left; err == nil {
+			t.Errorf("%s: a client that left got an answer", name)
+		}
+		eventually(t, "it has left", func() bool { return d.InFlightBytes() == 0 })
+		refusedHTTP(t, name, d.as(t, name, b), typeProtobuf, 429, true)
 	}
 }

@@ -49,11 +49,16 @@ func (in *Intake) room(s otlp.Signal) *otlp.Refusal {
 func (v *visit) limit() int { return v.pass.MaxRequestBytes(int(v.in.limits.MaxRequestBytes)) }
 
 // refused counts a refusal, and takes nothing from the tenant for one that is no
-// fault of its own.
+// fault of its own. What its client gave up was read, and may be stored: it is paid
+// for.
 func (v *visit) refused(items int, r *otlp.Refusal) *otlp.Refusal {
 	v.pass.Refused(r.Reason)
-	if r.Reason.Retryable() && r.Reason != otlp.ReasonRateLimited {
-		v.pass.Refund()
+	switch r.Reason {
+	case otlp.ReasonRateLimited, otlp.ReasonCanceled, otlp.ReasonDeadlineExceeded:
+	default:
+		if r.Reason.Retryable() {
+			v.pass.Refund()
+		}
 	}
 	return v.in.refused(v.signal, v.transport, items, r)
 }
