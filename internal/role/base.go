@@ -121,7 +121,7 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 		}
 		b.app.OnStop("stop fetching the keys of issuers", 5*time.Second, func(context.Context) error { b.auth.Close(); return nil })
 		b.reload.Add(reload.Part{Name: "auth", Keys: []string{"auth"}, Prepare: func(s *settings.Settings) (func(), error) { return b.auth.Prepare(s.Auth) }})
-		b.reload.Add(reload.Part{Name: "tenants", Keys: []string{"tenants"}, Prepare: func(s *settings.Settings) (func(), error) { return b.tenants.Prepare(s.Tenants), nil }})
+		b.shareTenants()
 		if err := b.serveAdmin(); err != nil {
 			return err
 		}

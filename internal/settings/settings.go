@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/admin"
@@ -123,6 +124,27 @@ func (s *Settings) EffectiveDestinations() []worker.Destination {
 	d.SetDefaults()
 	d.Name, d.Protocol = "debug", worker.ProtocolDebug
 	return []worker.Destination{d}
+}
+
+// Strangers are the keys of the tenants' destinations that name none of the
+// configured ones, with the names: what is bound to them alone goes nowhere, unless
+// another worker has them. Without destinations here nobody is a stranger.
+func (s *Settings) Strangers() (found []string) {
+	if len(s.Destinations) == 0 {
+		return nil
+	}
+	look := func(key string, names []string) {
+		for i, name := range names {
+			if name != tenant.AnyDestination && !slices.ContainsFunc(s.Destinations, func(d worker.Destination) bool { return d.Name == name }) {
+				found = append(found, fmt.Sprintf("%s[%d] %s", key, i, name))
+			}
+		}
+	}
+	look("tenants.defaults.destinations", s.Tenants.Defaults.Destinations)
+	for i, o := range s.Tenants.Overrides {
+		look(fmt.Sprintf("tenants.overrides[%d].destinations", i), o.Destinations)
+	}
+	return found
 }
 
 // Plan is the topology of these settings within a budget of bytes.

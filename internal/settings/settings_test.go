@@ -172,3 +172,17 @@ func TestAnExposedAdminPortNeedsAuth(t *testing.T) {
 	f("admin: {listen: '0.0.0.0:8080'}\nauth: {keys_file: /etc/penstock/keys}", "")
 	f("admin: {listen: '127.0.0.1:8080'}", "")
 }
+
+// A name that nobody has: the tenant's data would be settled and go nowhere.
+func TestTenantsOfStrangers(t *testing.T) {
+	const tenants = "tenants: {defaults: {destinations: [a]}, overrides: [{name: x, destinations: [b, prd]}, {name: y, destinations: ['*']}]}\n"
+	for text, want := range map[string]string{
+		two + tenants: "tenants.overrides[0].destinations[1] prd",
+		tenants:       "", // those of the workers
+		two:           "",
+	} {
+		if got := strings.Join(load(t, text).Strangers(), ", "); got != want {
+			t.Errorf("%q of %s, want %q", got, text, want)
+		}
+	}
+}
