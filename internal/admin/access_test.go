@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -172,6 +173,33 @@ func TestCredentialsOfEveryForm(t *testing.T) {
 }
 
 // TestForeignPagesMayNotActWithAKey is a browser that has a key, as Basic does.
+// timed notes whether an answer was given a deadline before it was begun.
+type timed struct {
+	http.ResponseWriter
+	set, begun, late bool
+}
+
+func (t *timed) SetWriteDeadline(time.Time) error { t.set = true; return nil }
+
+func (t *timed) WriteHeader(code int) {
+	t.begun, t.late = true, t.late || !t.set
+	t.ResponseWriter.WriteHeader(code)
+}
+
+// Who does not read a refusal holds its connection for no longer than who does not
+// read an answer: over HTTP/2 it may refuse to take a single byte.
+func TestRefusalsHaveADeadline(t *testing.T) {
+	a, _ := authenticator(t, identity.Config{})
+	r, _ := guarded(t, Config{}, a)
+	for _, path := range []string{"/", "/metrics", "/livez", "/api/v1/none", "/none", "/debug/pprof/"} {
+		w := &timed{ResponseWriter: httptest.NewRecorder()}
+		r.http.Handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		if !w.begun || w.late {
+			t.Errorf("%s: answered %t, without a deadline %t", path, w.begun, w.late)
+		}
+	}
+}
+
 func TestForeignPagesMayNotActWithAKey(t *testing.T) {
 	a, secrets := authenticator(t, identity.Config{})
 	r, d := guarded(t, Config{}, a)

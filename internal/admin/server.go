@@ -115,7 +115,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.route()
 	s.http = &http.Server{
-		Handler:           headers(s.ownName(withPeer(s.problems(s.mux)))),
+		Handler:           deadline(writeTimeout, headers(s.ownName(withPeer(s.problems(s.mux))))), // refusals too
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,
