@@ -15,7 +15,7 @@ import (
 const (
 	// firstRead is how much is believed of a declared length: a client that
 	// declares much and sends little holds this much.
-	firstRead = 1 << 20
+	firstRead = 64 << 10
 	// unknownRead is for a body without a declared length.
 	unknownRead = 32 << 10
 )

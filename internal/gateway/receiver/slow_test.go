@@ -260,3 +260,24 @@ func TestConnectionsAreCapped(t *testing.T) {
 	})
 	refusedRPC(t, "beside it", exportBytes(testContext(t), d.dial(t), otlp.Traces, b), codes.Unavailable, false)
 }
+
+// Bodies that are declared large and stop half-way hold what they sent and little
+// more: hundreds of them do not shut out others.
+func TestDeclaredBodiesHoldLittle(t *testing.T) {
+	d := open(t, func(s *setup) { s.cutAtStop = true })
+	const stopped = 300 // at 1 MiB each they would fill the budget of 128 MiB twice
+	for range stopped {
+		c, err := net.Dial("tcp", d.h.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() }) // the gateway may have been faster
+		if _, err := io.WriteString(c, "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 67108864\r\n\r\nx"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "all are read", func() bool { return d.InFlightBytes() >= min(stopped*firstRead, 128<<20) })
+	if a := d.send(t, otlp.Traces, typeProtobuf, "", request(otlp.Traces, 100)); a.code != http.StatusOK {
+		t.Errorf("another client gets %d %q", a.code, a.body)
+	}
+}
