@@ -34,9 +34,17 @@ func newer(version string) bool {
 	return err == nil && n > record.Version
 }
 
+// fleeting is the part of the ack wait that passing over may take for it to count as
+// no wait: as much for each of the 64 that a reader holds leaves the next one two
+// thirds of its own. It takes longer when the payload has to be read and other exports
+// have the bytes, or an acknowledgement is not confirmed.
+const fleeting = 200
+
 // passOver settles a delivery that is not wanted. It neither waits for a slot nor
 // for a destination that is left alone, and says nothing of it: it is no export.
 func (l *lane) passOver(h *held) {
+	began := time.Now()
+	defer func() { l.note(time.Since(began) > time.Duration(l.w.o.Config.AckWait)/fleeting) }()
 	header := h.Message().Header
 	h.tenant = header[record.HeaderTenant]
 	if n, err := strconv.Atoi(header[record.HeaderItems]); err == nil && n > 0 && n <= mostItems {

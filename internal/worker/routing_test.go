@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/deadletter"
@@ -211,6 +212,58 @@ func TestUnwantedIsNoProbe(t *testing.T) {
 	r.done("backend", 21)
 	r.stop()
 	took(t, "backend", books[0], 210, func(i int) bool { return i < 10 })
+}
+
+// What waited in the reader while a message was passed over, which may take long, is
+// extended when it is taken, as after a wait for a slot.
+func TestPassingOverIsAWaitToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, slow := 0, 30*time.Second
+		q := &tapped{Queue: memory.New(), delivery: func(d queue.Delivery) queue.Delivery { return &extends{&slowAck{d, &slow}, &n} }}
+		r, books := routed(t, q, to("backend", tenants("prod")))
+		f := func(want int) {
+			t.Helper()
+			n = 0
+			r.teams("dev", 0, 10)
+			r.teams("prod", 10, 10)
+			time.Sleep(10 * time.Second)
+			if n != 0 {
+				t.Errorf("extended %d times while the first is passed over", n)
+			}
+			time.Sleep(slow + 5*time.Second)
+			if n != want {
+				t.Errorf("extended %d times in the reader, want %d", n, want)
+			}
+		}
+		r.o.Config.AckWait *= 10 // nothing is extended because it is held for long
+		r.start()
+		f(1)
+		time.Sleep(time.Hour)
+		slow = 0
+		f(0)
+		r.stop()
+		if got := len(books[0].Got()); got != 10 {
+			t.Errorf("%d items arrived, want 10", got)
+		}
+	})
+}
+
+// slowAck is acknowledged after a time, where that is not 0.
+type slowAck struct {
+	queue.Delivery
+	after *time.Duration
+}
+
+func (d *slowAck) Ack() error {
+	if *d.after > 0 && d.Message().Header[record.HeaderTenant] == "dev" {
+		return errUnacked
+	}
+	return d.Delivery.Ack()
+}
+
+func (d *slowAck) AckSync(ctx context.Context) error {
+	time.Sleep(*d.after)
+	return d.Delivery.AckSync(ctx)
 }
 
 // Letters hold what was wanted and nothing else, and say so.
