@@ -264,7 +264,7 @@ func TestConnectionsAreCapped(t *testing.T) {
 // Bodies that are declared large and stop half-way hold what they sent and little
 // more: hundreds of them do not shut out others.
 func TestDeclaredBodiesHoldLittle(t *testing.T) {
-	d := open(t, func(s *setup) { s.cutAtStop = true })
+	d := open(t)
 	const stopped = 300 // at 1 MiB each they would fill the budget of 128 MiB twice
 	for range stopped {
 		c, err := net.Dial("tcp", d.h.Addr().String())
