@@ -130,6 +130,6 @@ func TestContract(t *testing.T) {
 		c := newCluster(t, 3)
 		queuetest.Run(t, func(t *testing.T) queue.Queue {
 			return openQueue(t, Config{URL: c.urls, Durability: Process, Replicas: 3})
-		}, queuetest.Options{AckWait: time.Second, Deadline: time.Minute})
+		}, queuetest.Options{AckWait: 2 * time.Second, Deadline: 3 * time.Minute})
 	})
 }

@@ -39,7 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) queue.Queue, o Options) {
 		o.AckWait = 500 * time.Millisecond
 	}
 	if o.Deadline == 0 {
-		o.Deadline = 20 * time.Second
+		o.Deadline = time.Minute
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
