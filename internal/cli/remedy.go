@@ -15,9 +15,11 @@ import (
 func remedy(code string) string {
 	switch {
 	case code == "UNAUTHENTICATED", code == "PERMISSION_DENIED", code == "HTTP 401", code == "HTTP 403":
-		return "It refuses the credentials: see to headers and tls of this destination. The data is kept and tried again, unless on_refusal says otherwise."
+		return "It refuses the credentials: see to headers, auth and tls of this destination. The data is kept and tried again, unless on_refusal says otherwise."
 	case ship.Refuses(code):
 		return "It refuses whatever is sent: see to protocol, endpoints and signals of this destination. The data is kept and tried again, unless on_refusal says otherwise."
+	case code == "no_token":
+		return "Without a token nothing is sent: see to auth of this destination, and whether who gives the token runs. The data is kept and tried again."
 	case code == "no_connection":
 		return "See whether it runs, and to endpoints and tls of this destination. The data is kept and tried again."
 	}

@@ -22,7 +22,8 @@ func down(code, text string) api.Destination {
 // what helps.
 func TestWhatAilsADestinationIsSaidWithItsRemedy(t *testing.T) {
 	for _, c := range []struct{ code, text, want string }{
-		{"UNAUTHENTICATED", "127.0.0.1:5317 answered: invalid token", "UNAUTHENTICATED: 127.0.0.1:5317 answered: invalid token. It refuses the credentials: see to headers and tls"},
+		{"UNAUTHENTICATED", "127.0.0.1:5317 answered: invalid token", "UNAUTHENTICATED: 127.0.0.1:5317 answered: invalid token. It refuses the credentials: see to headers, auth and tls"},
+		{"no_token", "no token to authenticate with: token endpoint 127.0.0.1:1: connection refused", "connection refused. Without a token nothing is sent: see to auth"},
 		{"HTTP 403", "no", "refuses the credentials"},
 		{"UNIMPLEMENTED", "unknown service", "see to protocol, endpoints and signals"},
 		{"no_connection", "no connection to 127.0.0.1:5317: connection refused", "connection refused. See whether it runs"},
