@@ -40,6 +40,8 @@ func TestExitCodesAndMessages(t *testing.T) {
 	write(t, bad, "gateway:\n  grpc:\n    lisen: 127.0.0.1:1\n")
 	good := filepath.Join(dir, "good.yaml")
 	write(t, good, "destinations:\n  - {name: a, protocol: grpc, endpoints: ['h:1'], headers: [{name: x-key, value: tops3cret}]}\n")
+	doubted := filepath.Join(dir, "doubted.yaml")
+	write(t, doubted, "tenants: {overrides: [{name: trial, destinations: [chep]}]}\ndestinations: [{name: cheap, protocol: debug}]\n")
 
 	f := func(code int, out, errOut string, args ...string) {
 		t.Helper()
@@ -57,6 +59,7 @@ func TestExitCodesAndMessages(t *testing.T) {
 	f(2, ``, `unknown flag: --nonsense`, "up", "--nonsense")
 	f(2, ``, `.`, "up", "surplus")
 	f(0, `configuration is valid \(1 destination`, ``, "config", "validate", good)
+	f(0, `is valid`, `warning: tenants\.overrides\[0\]\.destinations\[0\] chep: no destination of that name`, "config", "validate", doubted)
 	f(2, ``, `bad\.yaml:3:5: gateway\.grpc\.lisen: unknown key.*"listen"`, "config", "validate", bad)
 	f(2, ``, `bad\.yaml:3`, "up", "--config", bad)
 	f(2, ``, `no such file`, "gateway", "--config", filepath.Join(dir, "none.yaml"))

@@ -28,6 +28,11 @@ func configValidate() *cobra.Command {
 		if err != nil {
 			return &rolecmd.UsageError{Err: fmt.Errorf("configuration:\n%w", err)}
 		}
+		for _, stranger := range s.Strangers() {
+			if _, err := fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: no destination of that name is configured here; data that is bound to it alone goes nowhere, unless another worker has it\n", stranger); err != nil {
+				return err
+			}
+		}
 		destinations := fmt.Sprintf("%d destination(s)", len(s.Destinations))
 		if len(s.Destinations) == 0 {
 			destinations = "no destination: a debug summary"

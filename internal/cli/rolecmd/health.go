@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -122,7 +123,10 @@ func CheckOutput(format string) error {
 	return &UsageError{fmt.Errorf("output is %q: want table, json or yaml", format)}
 }
 
-// Explain adds to a refusal how to say who asks.
+// toHTTPS is what Go's server answers to plain HTTP on a port that speaks TLS.
+const toHTTPS = "HTTP request to an HTTPS server"
+
+// Explain adds to a refusal how to say who asks, and by which protocol.
 func Explain(err error) error {
 	var status *admin.StatusError
 	if !errors.As(err, &status) {
@@ -131,6 +135,10 @@ func Explain(err error) error {
 	switch status.Code {
 	case http.StatusUnauthorized:
 		return fmt.Errorf("%w; bring an API key or a token by $%s or --token-file, or a certificate by --cert-file and --key-file", err, settings.EnvToken)
+	case http.StatusBadRequest:
+		if u, bad := url.Parse(status.URL); bad == nil && u.Scheme == "http" && strings.Contains(status.Body, toHTTPS) {
+			return fmt.Errorf("%w Say --admin https://%s, and --ca-file where its authority is your own", err, u.Host)
+		}
 	case http.StatusForbidden:
 		return fmt.Errorf("%w ($%s, --token-file, --cert-file)", err, settings.EnvToken)
 	}
