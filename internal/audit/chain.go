@@ -28,6 +28,9 @@ const (
 	reserve = 10
 	// stateFor is how long the size of the stream is believed.
 	stateFor = 5 * time.Second
+	// roomPatience is how long a stream that does not exist may find no room in the
+	// store before that is believed: a server may count twice what several make.
+	roomPatience = 3 * time.Second
 )
 
 // errFull is the refusal of what would use up the reserve.
@@ -41,6 +44,7 @@ type chain struct {
 
 	turn   chan struct{} // has a token while an entry is appended; guards everything below
 	made   bool          // the stream, or it was there
+	narrow time.Time     // since when there is no room for it; zero: there is, or nobody has tried
 	head   *Head         // nil: to be read
 	sized  time.Time
 	room   bool
@@ -72,6 +76,8 @@ func (c *chain) append(ctx context.Context, e Event, purged *Head, reserved bool
 			return h, err
 		case errors.Is(err, queue.ErrConflict): // another was quicker
 			continue
+		case errors.Is(err, queue.ErrNoRoom) && time.Since(c.narrow) > roomPatience: // each event tries once more
+			return h, err
 		}
 		if !pause(ctx) {
 			return Head{}, err
@@ -123,7 +129,13 @@ func (c *chain) readHead(ctx context.Context) (Head, error) {
 	once, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
 	if !c.made {
-		if err := topology.EnsureAudit(once, c.q); err != nil {
+		err := topology.EnsureAudit(once, c.q)
+		if !errors.Is(err, queue.ErrNoRoom) {
+			c.narrow = time.Time{}
+		} else if c.narrow.IsZero() {
+			c.narrow = time.Now()
+		}
+		if err != nil {
 			return Head{}, err
 		}
 		c.made = true
