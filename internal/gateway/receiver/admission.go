@@ -12,8 +12,9 @@ import (
 // admission is the budget of bytes in flight. It never blocks: what does not
 // fit is refused, so that the client's own back-off makes the queue.
 type admission struct {
-	limit int64
-	used  atomic.Int64
+	limit   int64
+	used    atomic.Int64
+	pressed func() // nil, or told that something did not fit; set before serving
 }
 
 // take adds n bytes to the budget in use, or refuses and changes nothing, so
@@ -39,6 +40,9 @@ func (a *admission) full() *otlp.Refusal {
 }
 
 func (a *admission) overloaded(used int64, n int) *otlp.Refusal {
+	if a.pressed != nil {
+		a.pressed()
+	}
 	return otlp.Refuse(otlp.ReasonOverloaded, nil,
 		"%d bytes of requests are in flight and %d more would pass gateway.limits.max_in_flight_bytes of %d", used, n, a.limit).
 		WithRetryAfter(jitter(retryOverloaded))

@@ -89,6 +89,8 @@ func readBody(r *http.Request, b *body, c *claim, limit int) ([]byte, *otlp.Refu
 func unread(r *http.Request, used int, err error) *otlp.Refusal {
 	var cut net.Error
 	switch {
+	case errors.Is(err, errPressure):
+		return underPressure(err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return otlp.Refuse(otlp.ReasonDeadlineExceeded, err, "of the body %d bytes arrived within gateway.http.read_timeout", used)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &cut):

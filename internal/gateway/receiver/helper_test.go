@@ -80,7 +80,7 @@ func open(t testing.TB, change ...func(*setup)) *door {
 	if d.g, err = newGRPC(t.Context(), s.grpc, d.Intake, s.tls.Clone(), s.patience); err != nil {
 		t.Fatal(err)
 	}
-	if d.h, err = NewHTTP(t.Context(), s.http, d.Intake, s.tls.Clone(), log); err != nil {
+	if d.h, err = newHTTP(t.Context(), s.http, d.Intake, s.tls.Clone(), log, s.patience); err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 2)

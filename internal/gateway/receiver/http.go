@@ -27,15 +27,22 @@ type HTTP struct {
 	listen net.Listener
 	pool   *grpcwire.MeteredPool
 	prefix string // of paths, taken with and without it
+
+	receiving receiving
 }
 
 // NewHTTP listens at once, so that a taken port is an error at the start.
 func NewHTTP(ctx context.Context, c HTTPConfig, in *Intake, tlsConfig *tls.Config, log *slog.Logger) (*HTTP, error) {
+	return newHTTP(ctx, c, in, tlsConfig, log, gatePatience)
+}
+
+func newHTTP(ctx context.Context, c HTTPConfig, in *Intake, tlsConfig *tls.Config, log *slog.Logger, patience time.Duration) (*HTTP, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen for OTLP/HTTP: %w; change gateway.http.listen", err)
 	}
 	h := &HTTP{intake: in, listen: in.capped(l, transportHTTP), pool: grpcwire.NewMeteredPool(in.maxIdle()), prefix: c.PathPrefix}
+	in.admission.pressed = func() { h.receiving.end(patience, errPressure) }
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -116,7 +123,9 @@ func (h *HTTP) serve(w http.ResponseWriter, r *http.Request, s otlp.Signal, web 
 	defer v.leave()
 	raw := body{pool: h.pool}
 	defer raw.free() // when not given back earlier
+	ended := h.watch(w, r)
 	payload, refusal := h.payload(r, &raw, v, f)
+	ended()
 	if refusal != nil {
 		refuse(w, r, v.refused(0, refusal))
 		return

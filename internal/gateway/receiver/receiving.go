@@ -22,7 +22,7 @@ var (
 // age, because a client that stops half way would hold its stream and buffers
 // for ever, and under pressure, because buffers of messages that do not end
 // would shut out all others. The answer is gRPC's own, CANCELLED, which OTLP
-// clients retry.
+// clients retry. HTTP has its bodies in one for the second alone.
 type receiving struct {
 	timeout time.Duration
 
@@ -48,12 +48,20 @@ func (r *receiving) tap(ctx context.Context, _ *tap.Info) (context.Context, erro
 // begin is called when a call waits for its message; ended when it has it.
 func (r *receiving) begin(ctx context.Context) (ended func()) {
 	cancel, _ := ctx.Value(callKey{}).(context.CancelCauseFunc)
+	ended = r.track(cancel)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e := r.calls.PushBack(call{cancel, time.Now()})
 	if r.timer == nil {
 		r.timer = time.AfterFunc(r.timeout, r.expire)
 	}
+	return ended
+}
+
+// track is begin for what has another timeout; cancel may be called until ended was.
+func (r *receiving) track(cancel context.CancelCauseFunc) (ended func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.calls.PushBack(call{cancel, time.Now()})
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -92,7 +100,11 @@ func gone(ctx context.Context) *otlp.Refusal {
 	case errSlow:
 		return otlp.Refuse(otlp.ReasonDeadlineExceeded, cause, "the message did not arrive whole within gateway.grpc.read_timeout")
 	case errPressure:
-		return otlp.Refuse(otlp.ReasonOverloaded, cause, "this message is among half-received ones that fill the memory for them").WithRetryAfter(jitter(retryOverloaded))
+		return underPressure(cause)
 	}
 	return otlp.AsRefusal(ctx.Err())
+}
+
+func underPressure(cause error) *otlp.Refusal {
+	return otlp.Refuse(otlp.ReasonOverloaded, cause, "this message is among half-received ones that fill the memory for them").WithRetryAfter(jitter(retryOverloaded))
 }

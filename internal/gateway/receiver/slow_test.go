@@ -281,3 +281,35 @@ func TestDeclaredBodiesHoldLittle(t *testing.T) {
 		t.Errorf("another client gets %d %q", a.code, a.body)
 	}
 }
+
+// While the budget is full of bodies that stopped half-way, the old ones are ended as
+// retryable, over both protocols, and others get in.
+func TestHalfBodiesEndUnderPressure(t *testing.T) {
+	for _, protocol := range []string{"h1", "h2c"} {
+		d := open(t, func(s *setup) { small(s); s.patience = 50 * time.Millisecond })
+		c := client(t, protocol, nil)
+		ctx, leave := context.WithCancel(t.Context())
+		answers := make(chan httpAnswer, 40)
+		for range cap(answers) { // each holds 32 KiB of 1 MiB
+			body, rest := io.Pipe()
+			context.AfterFunc(ctx, func() { _ = rest.CloseWithError(context.Canceled) }) // it never fails
+			go func() {
+				a, err := post(ctx, t, c, d.url("/v1/traces"), typeProtobuf, "", body)
+				if err != nil {
+					a.code = -1
+				}
+				answers <- a
+			}()
+		}
+		eventually(t, "the budget is full, and another client gets in", func() bool {
+			a := d.send(t, otlp.Traces, typeProtobuf, "", request(otlp.Traces, 100))
+			return a.code == http.StatusOK && d.count(t, "requests_total", "outcome", "overloaded") > 8
+		})
+		leave()
+		for range cap(answers) {
+			if a := <-answers; a.code != http.StatusServiceUnavailable && a.code != -1 {
+				t.Errorf("%s: %d %q", protocol, a.code, a.body)
+			}
+		}
+	}
+}
