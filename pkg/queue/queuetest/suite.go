@@ -17,7 +17,7 @@ type Options struct {
 	// Short makes the suite quick, too short makes deliveries expire that are
 	// meant to be settled in time.
 	AckWait time.Duration
-	// Deadline of every wait. 0: 20 s.
+	// Deadline of every wait. 0: a minute.
 	Deadline time.Duration
 }
 
