@@ -218,7 +218,22 @@ func (d *door) collector(logins []login) (send func(n int, transport string) err
 			ways = append(ways, w)
 		}
 	}
-	config := filepath.Join(dir, "collector.yaml")
+	relay := d.collectorOf(ways)
+	return func(n int, transport string) error {
+		for i, w := range ways[2*n : 2*n+2] {
+			if w.Protocol == transport {
+				return relay(2*n + i)
+			}
+		}
+		d.t.Fatalf("no way over %s", transport)
+		return nil
+	}
+}
+
+// collectorOf runs one Collector with these ways.
+func (d *door) collectorOf(ways []harness.CollectorExport) (send func(n int) error) {
+	d.t.Helper()
+	config := filepath.Join(d.t.TempDir(), "collector.yaml")
 	writeFile(d.t, config, []byte(harness.CollectorConfig(ways)))
 	p := harness.Start(d.t, "otelcol", harness.CollectorBinary(d.t), "--config", config)
 	harness.Until(d.t, 60*time.Second, func() string { return "the Collector is ready:\n" + p.Log() },
@@ -226,18 +241,11 @@ func (d *door) collector(logins []login) (send func(n int, transport string) err
 	if p.Ended() {
 		d.t.Fatalf("the Collector ended:\n%s", p.Log())
 	}
-	return func(n int, transport string) error {
-		for _, w := range ways[2*n : 2*n+2] {
-			if w.Protocol != transport {
-				continue
-			}
-			e, err := otlptracegrpc.New(context.Background(), otlptracegrpc.WithEndpoint(w.Listen), otlptracegrpc.WithInsecure(), otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{}))
-			if err != nil {
-				d.t.Fatal(err)
-			}
-			return export(d.t, e)
+	return func(n int) error {
+		e, err := otlptracegrpc.New(context.Background(), otlptracegrpc.WithEndpoint(ways[n].Listen), otlptracegrpc.WithInsecure(), otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{}))
+		if err != nil {
+			d.t.Fatal(err)
 		}
-		d.t.Fatalf("no way over %s", transport)
-		return nil
+		return export(d.t, e)
 	}
 }

@@ -183,6 +183,35 @@ func TestLogins(t *testing.T) {
 	d.up.Terminate()
 }
 
+// TestCollectorLogsIn: the Collector with the client credentials of its extension
+// oauth2client, over both transports; a wrong secret gets no token and sends
+// nothing.
+func TestCollectorLogsIn(t *testing.T) {
+	d := openDoor(t)
+	d.issuer.Client("otelcol", "otelcol-secret", map[string]any{"tenant": "tokened"})
+	way := func(protocol, addr, secret string) harness.CollectorExport {
+		return harness.CollectorExport{Listen: harness.FreeAddr(t), Protocol: protocol, Endpoint: addr, CAFile: d.caFile,
+			TokenURL: d.issuer.TokenURL(), ClientID: "otelcol", ClientSecret: secret}
+	}
+	send := d.collectorOf([]harness.CollectorExport{way("grpc", d.up.GRPCAddr, "otelcol-secret"), way("http", d.up.HTTPAddr, "otelcol-secret"),
+		way("grpc", d.up.GRPCAddr, "wrong"), way("http", d.up.HTTPAddr, "wrong")})
+	for n, protocol := range []string{"grpc", "http"} {
+		if err := send(n); err != nil {
+			t.Errorf("%s: %v", protocol, err)
+		}
+		if err := send(n + 2); err == nil {
+			t.Errorf("%s: a wrong client secret got in", protocol)
+		}
+	}
+	if d.issuer.Issued() == 0 {
+		t.Error("the issuer gave no token")
+	}
+	want := map[string]uint64{"tokened": 2 * spansEach}
+	harness.Until(t, 30*time.Second, func() string { return fmt.Sprintf("tenants at the backend are %v, want %v", d.sink.Tenants(), want) },
+		func() bool { return maps.Equal(d.sink.Tenants(), want) })
+	d.up.Terminate()
+}
+
 // TestPenstockLogsIn: a Penstock whose destination is another, which wants a token
 // that lives for two seconds. It is refreshed while data flows; nothing is refused
 // and nothing is lost, also not while the issuer takes nobody.

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/bearertokenauthextension"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/oauth2clientauthextension"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/oidcauthextension"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/storage/filestorage"
 	"go.opentelemetry.io/collector/exporter"
@@ -18,7 +19,8 @@ import (
 	"go.opentelemetry.io/collector/service/telemetry/otelconftelemetry"
 )
 
-// release is the one of all parts below, as go.mod has them.
+// release is the one of the parts below, as go.mod has them, but for
+// oauth2clientauthextension: of that the proxy has an older one.
 const release = "0.165.0"
 
 func factories() (otelcol.Factories, error) {
@@ -33,6 +35,7 @@ func factories() (otelcol.Factories, error) {
 	)
 	extensions, err3 := otelcol.MakeFactoryMap[extension.Factory](
 		bearertokenauthextension.NewFactory(),
+		oauth2clientauthextension.NewFactory(),
 		oidcauthextension.NewFactory(),
 		filestorage.NewFactory(),
 	)

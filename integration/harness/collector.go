@@ -30,7 +30,10 @@ type CollectorExport struct {
 	CertFile, KeyFile string
 	// TokenFile has what its extension bearertokenauth sends; "": nothing.
 	TokenFile string
-	Headers   map[string]string
+	// TokenURL is where its extension oauth2client gets tokens, for the client;
+	// "": nowhere.
+	TokenURL, ClientID, ClientSecret string
+	Headers                          map[string]string
 }
 
 // CollectorConfig is a configuration of these ways. Nothing is queued and nothing
@@ -52,11 +55,17 @@ func CollectorConfig(ways []CollectorExport) string {
 				fmt.Fprintf(&exporters, "      %s: %q\n", k, v)
 			}
 		}
-		if w.TokenFile != "" {
-			name := fmt.Sprintf("bearertokenauth/%d", n)
+		auth := func(kind, format string, args ...any) {
+			name := fmt.Sprintf("%s/%d", kind, n)
 			names = append(names, name)
-			fmt.Fprintf(&extensions, "  %s: {filename: %q}\n", name, w.TokenFile)
+			fmt.Fprintf(&extensions, "  %s: {%s}\n", name, fmt.Sprintf(format, args...))
 			fmt.Fprintf(&exporters, "    auth: {authenticator: %s}\n", name)
+		}
+		switch {
+		case w.TokenFile != "":
+			auth("bearertokenauth", "filename: %q", w.TokenFile)
+		case w.TokenURL != "":
+			auth("oauth2client", "token_url: %q, client_id: %q, client_secret: %q", w.TokenURL, w.ClientID, w.ClientSecret)
 		}
 		fmt.Fprintf(&pipelines, "    traces/%d: {receivers: [otlp/%d], exporters: [%s/%d]}\n", n, n, kind, n)
 	}
