@@ -77,7 +77,7 @@ func (l *login) tls(t *testing.T, caFile string) *tls.Config {
 }
 
 // code of a client's error, by its text: each client wraps it in its own way.
-func code(err error) int {
+func (d *door) code(err error) int {
 	if err == nil {
 		return 200
 	}
@@ -89,11 +89,12 @@ func code(err error) int {
 			}
 		}
 	}
-	for _, w := range []string{"tls", "certificate", "connection reset", "broken pipe", "eof"} {
+	for _, w := range []string{"tls", "certificate", "connection reset", "broken pipe", "eof", "server closed", "closed network connection"} {
 		if strings.Contains(text, w) {
 			return 0
 		}
 	}
+	d.t.Logf("an error of no kind that is known: %v", err)
 	return -1
 }
 

@@ -116,11 +116,11 @@ func TestLogins(t *testing.T) {
 	harness.Until(t, 30*time.Second, func() string { return "the keys file is read again" }, func() bool { return d.curl(&logins[0]) == 200 })
 	relay := d.collector(logins)
 	clients := map[string]func(n int) int{
-		"SDK over gRPC":       func(n int) int { return code(d.sdkGRPC(&logins[n])) },
-		"SDK over HTTP":       func(n int) int { return code(d.sdkHTTP(&logins[n])) },
+		"SDK over gRPC":       func(n int) int { return d.code(d.sdkGRPC(&logins[n])) },
+		"SDK over HTTP":       func(n int) int { return d.code(d.sdkHTTP(&logins[n])) },
 		"curl":                func(n int) int { return d.curl(&logins[n]) },
-		"Collector over gRPC": func(n int) int { return code(relay(n, "grpc")) },
-		"Collector over HTTP": func(n int) int { return code(relay(n, "http")) },
+		"Collector over gRPC": func(n int) int { return d.code(relay(n, "grpc")) },
+		"Collector over HTTP": func(n int) int { return d.code(relay(n, "http")) },
 	}
 	const bodies = "penstock_receiver_request_bytes_total"
 	refused := map[int]float64{}
