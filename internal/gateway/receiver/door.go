@@ -28,8 +28,8 @@ type knock struct {
 	listener string // as in audit.Event
 	peer     string
 	identity.Credentials
-	// credentials counts the values of the headers that hold one.
-	credentials int
+	// doubled: a header that holds a credential is there twice.
+	doubled bool
 	tenants     []string // values of the header that names one
 }
 
@@ -91,8 +91,8 @@ func (d *Door) identify(ctx context.Context, k knock) (*identity.Identity, *otlp
 }
 
 func (d *Door) authenticate(ctx context.Context, k knock) (*identity.Identity, error) {
-	if k.credentials > 1 {
-		return nil, &identity.Failure{Kind: identity.FailMalformed, Message: "the request has several credentials in its headers: send one"}
+	if k.doubled {
+		return nil, &identity.Failure{Kind: identity.FailMalformed, Message: "the request has a header with a credential twice: send one"}
 	}
 	return d.Authenticate(ctx, k.Credentials)
 }

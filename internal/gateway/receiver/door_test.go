@@ -100,7 +100,8 @@ func TestDoor(t *testing.T) {
 		"garbage":        {[]string{bearer, "Bearer what is this"}, 401, codes.Unauthenticated, identity.FailMalformed, ""},
 		"revoked":        {[]string{key, secrets["revoked"]}, 401, codes.Unauthenticated, identity.FailRevoked, ""},
 		"expired":        {[]string{key, secrets["expired"]}, 401, codes.Unauthenticated, identity.FailExpired, ""},
-		"two":            {[]string{key, secrets["red"], bearer, "Bearer " + secrets["red"]}, 401, codes.Unauthenticated, identity.FailMalformed, ""},
+		"the same twice": {[]string{key, secrets["red"], bearer, "Bearer " + secrets["red"]}, 200, codes.OK, "", "red"},
+		"two":            {[]string{key, secrets["red"], bearer, "Bearer " + secrets["proxy"]}, 401, codes.Unauthenticated, identity.FailMalformed, ""},
 		"no role":        {[]string{key, secrets["looks"]}, 403, codes.PermissionDenied, "role", ""},
 		"foreign tenant": {[]string{key, secrets["red"], orgid, "blue"}, 403, codes.PermissionDenied, "tenant", ""},
 	} {
@@ -154,10 +155,10 @@ func TestDoor(t *testing.T) {
 			}
 		})
 	}
-	if n := d.count(t, "request_bytes_total"); n != 8*float64(len(request(otlp.Traces, 2))) {
-		t.Errorf("%v bytes were checked, want those of the eight that entered", n)
+	if n := d.count(t, "request_bytes_total"); n != 10*float64(len(request(otlp.Traces, 2))) {
+		t.Errorf("%v bytes were checked, want those of the ten that entered", n)
 	}
-	for outcome, want := range map[string]float64{"unauthenticated": 12, "permission_denied": 4, "accepted": 8} {
+	for outcome, want := range map[string]float64{"unauthenticated": 12, "permission_denied": 4, "accepted": 10} {
 		if n := d.count(t, "requests_total", "outcome", outcome); n != want {
 			t.Errorf("%v requests are counted as %s, want %v", n, outcome, want)
 		}

@@ -204,7 +204,7 @@ func (g *GRPC) knock(ctx context.Context) knock {
 		return k
 	}
 	tokens, keys := metadata.ValueFromIncomingContext(ctx, "authorization"), metadata.ValueFromIncomingContext(ctx, "x-api-key")
-	k.credentials = len(tokens) + len(keys)
+	k.doubled = len(tokens) > 1 || len(keys) > 1
 	k.Authorization, k.Key = last(tokens), last(keys)
 	if p, ok := peer.FromContext(ctx); ok {
 		k.peer = p.Addr.String()

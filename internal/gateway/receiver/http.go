@@ -150,7 +150,7 @@ func (h *HTTP) knock(r *http.Request) knock {
 		return k
 	}
 	tokens, keys := r.Header.Values("Authorization"), r.Header.Values("X-Api-Key")
-	k.credentials = len(tokens) + len(keys)
+	k.doubled = len(tokens) > 1 || len(keys) > 1
 	k.Authorization, k.Key, k.Certificate = last(tokens), last(keys), leaf(r.TLS)
 	return k
 }
