@@ -30,7 +30,7 @@ type knock struct {
 	identity.Credentials
 	// doubled: a header that holds a credential is there twice.
 	doubled bool
-	tenants     []string // values of the header that names one
+	tenants []string // values of the header that names one
 }
 
 // last of several values, "" of none.
