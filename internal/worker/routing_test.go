@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,28 +219,29 @@ func TestUnwantedIsNoProbe(t *testing.T) {
 // extended when it is taken, as after a wait for a slot.
 func TestPassingOverIsAWaitToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, slow := 0, 30*time.Second
-		q := &tapped{Queue: memory.New(), delivery: func(d queue.Delivery) queue.Delivery { return &extends{&slowAck{d, &slow}, &n} }}
+		var n, slow atomic.Int64
+		slow.Store(int64(30 * time.Second))
+		q := &tapped{Queue: memory.New(), delivery: func(d queue.Delivery) queue.Delivery { return &slowAck{d, &slow, &n} }}
 		r, books := routed(t, q, to("backend", tenants("prod")))
 		f := func(want int) {
 			t.Helper()
-			n = 0
+			n.Store(0)
 			r.teams("dev", 0, 10)
 			r.teams("prod", 10, 10)
 			time.Sleep(10 * time.Second)
-			if n != 0 {
-				t.Errorf("extended %d times while the first is passed over", n)
+			if n.Load() != 0 {
+				t.Errorf("extended %d times while the first is passed over", n.Load())
 			}
-			time.Sleep(slow + 5*time.Second)
-			if n != want {
-				t.Errorf("extended %d times in the reader, want %d", n, want)
+			time.Sleep(time.Duration(slow.Load()) + 5*time.Second)
+			if int(n.Load()) != want {
+				t.Errorf("extended %d times in the reader, want %d", n.Load(), want)
 			}
 		}
 		r.o.Config.AckWait *= 10 // nothing is extended because it is held for long
 		r.start()
 		f(1)
 		time.Sleep(time.Hour)
-		slow = 0
+		slow.Store(0)
 		f(0)
 		r.stop()
 		if got := len(books[0].Got()); got != 10 {
@@ -248,21 +250,27 @@ func TestPassingOverIsAWaitToo(t *testing.T) {
 	})
 }
 
-// slowAck is acknowledged after a time, where that is not 0.
+// slowAck is acknowledged after a time, where that is not 0, and counts how often
+// it is extended.
 type slowAck struct {
 	queue.Delivery
-	after *time.Duration
+	after, extended *atomic.Int64
+}
+
+func (d *slowAck) Extend() error {
+	d.extended.Add(1)
+	return d.Delivery.Extend()
 }
 
 func (d *slowAck) Ack() error {
-	if *d.after > 0 && d.Message().Header[record.HeaderTenant] == "dev" {
+	if d.after.Load() > 0 && d.Message().Header[record.HeaderTenant] == "dev" {
 		return errUnacked
 	}
 	return d.Delivery.Ack()
 }
 
 func (d *slowAck) AckSync(ctx context.Context) error {
-	time.Sleep(*d.after)
+	time.Sleep(time.Duration(d.after.Load()))
 	return d.Delivery.AckSync(ctx)
 }
 
