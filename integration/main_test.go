@@ -5,7 +5,10 @@ package integration
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"testing"
+
+	"google.golang.org/grpc/encoding"
 
 	"github.com/penstock-otel/penstock/integration/harness"
 )
@@ -17,4 +20,12 @@ func TestMain(m *testing.M) {
 		code = max(code, 1)
 	}
 	os.Exit(code)
+}
+
+// The clients of this package are to be those that users have: linking the product
+// would replace gRPC's compressors by Penstock's, which only its own codec reads.
+func TestClientsHaveTheirOwnCompressors(t *testing.T) {
+	if of := reflect.TypeOf(encoding.GetCompressor("gzip")).Elem().PkgPath(); of != "google.golang.org/grpc/encoding/gzip" {
+		t.Errorf("gzip is compressed by %s: a test of this package imports the product; give it a package of its own, as secrets has", of)
+	}
 }
