@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 const (
 	overloadUploads = 48
 	overloadBytes   = 8 << 20 // of each upload, at most
+	overloadProbe   = 4 << 20 // of each request that is tried beside them
 	overloadFor     = 20 * time.Second
 )
 
@@ -24,9 +26,10 @@ const noOverload = "the endpoint is not to be driven into overload: give -overlo
 // that do not end, other than OK; nil with the verdict when there is none.
 func (s *suite) overloadGRPC(ctx context.Context) (*grpcAnswer, Verdict) {
 	sig := s.signals[0]
+	message := s.largeProbe(sig)
 	var found *grpcAnswer
 	v := s.overload(ctx, func(ctx context.Context) (bool, error) {
-		a, err := s.call(ctx, sig, "", sig.request(newMark()))
+		a, err := s.call(ctx, sig, "", message)
 		if err != nil {
 			return false, err
 		}
@@ -42,9 +45,9 @@ func (s *suite) overloadGRPC(ctx context.Context) (*grpcAnswer, Verdict) {
 // overloadHTTP is the same over HTTP.
 func (s *suite) overloadHTTP(ctx context.Context, contentType string) (*httpAnswer, Verdict) {
 	sig := s.signals[0]
-	message := sig.request(newMark())
-	if contentType == jsonType {
-		message = []byte(sig.requestJSON(newMark()))
+	message := s.largeProbe(sig)
+	if contentType == jsonType { // white space may follow, RFC 8259
+		message = append([]byte(sig.requestJSON(newMark())), bytes.Repeat([]byte(" "), len(message))...)
 	}
 	var found *httpAnswer
 	v := s.overload(ctx, func(ctx context.Context) (bool, error) {
@@ -59,6 +62,16 @@ func (s *suite) overloadHTTP(ctx context.Context, contentType string) (*httpAnsw
 		return nil, v
 	}
 	return found, v
+}
+
+// largeProbe is a sound request that takes room: an endpoint that is full may well
+// have some left for a small one.
+func (s *suite) largeProbe(sig signal) []byte {
+	b, err := io.ReadAll(largeItem(sig, newMark(), min(s.MaxRequestBytes/2, overloadProbe)))
+	if err != nil {
+		panic(fmt.Sprintf("BUG: %v", err)) // it is made in memory
+	}
+	return b
 }
 
 // overload asks until an answer is a refusal, while uploads of all but the last
