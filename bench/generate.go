@@ -120,12 +120,20 @@ func (g *generator) client(ctx context.Context, source uint32, conn *grpc.Client
 	gen := sample.New(g.seed, sample.Shape{Source: source})
 	method := grpcwire.Method(g.sig)
 	free := make(chan []byte, 1)
-	free <- nil
 	due := time.Now().Add(time.Duration(rand.Int64N(int64(g.pace) + 1))) // not all at once
 	for ctx.Err() == nil {
-		buf := <-free
+		var buf []byte
+		select {
+		case buf = <-free:
+		default: // of a call that was refused before it was sent gRPC may keep the buffer
+		}
 		buf = gen.Append(buf[:0], g.sig, g.items, time.Now())
-		req := grpcwire.NewFrameRelease(buf, func() { free <- buf })
+		req := grpcwire.NewFrameRelease(buf, func() {
+			select {
+			case free <- buf:
+			default:
+			}
+		})
 		start := time.Now()
 		if g.pace > 0 {
 			if wait(ctx, time.Until(due)) != nil {

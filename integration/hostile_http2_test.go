@@ -160,7 +160,11 @@ func TestHostileHTTP2(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			underAttack(t, func(t *testing.T, v victim) {
+			rss := int64(hostileRSS)
+			if name == "DATA beyond the windows" { // half of four messages of 64 MiB
+				rss = hugeRSS
+			}
+			underAttackWithin(t, rss, func(t *testing.T, v victim) {
 				four(func() {
 					for _, to := range []struct {
 						addr    string
