@@ -36,6 +36,9 @@ mkdir -p "$data/unit" "$data/integration"
 if [ "$what" != integration ]; then
 	echo "--- unit tests, race detector on"
 	CGO_ENABLED=1 go test -race -covermode=atomic -timeout 10m ./... -args -test.gocoverdir="$data/unit"
+	# The race detector allocates, so what must not allocate is counted without it.
+	echo "--- allocations"
+	go test -count=1 -run Alloc ./internal/otlp ./internal/tenant ./internal/worker ./pkg/codec
 fi
 if [ "$what" != unit ]; then
 	echo "--- the OpenTelemetry Collector, a client of the integration tests"

@@ -5,6 +5,10 @@ import "testing"
 // TestConditionsAllocateNothing: with room for the result, conditions of every form
 // cost no allocation, whatever the number of resources and items.
 func TestConditionsAllocateNothing(t *testing.T) {
+	if raceEnabled { // regexp keeps its machines in a sync.Pool, which forgets some on purpose
+		t.Log("the race detector allocates: counted without it")
+		return
+	}
 	for _, texts := range [][]string{{"service.name=cart|checkout"}, {"service.name"}, {"service.name=~c.*"}, {"service.name=~c.*", "no.such=1"}} {
 		conditions, err := ParseConditions(texts)
 		if err != nil {
@@ -18,7 +22,7 @@ func TestConditionsAllocateNothing(t *testing.T) {
 				if _, _, err := f.Apply(sig, dst, req); err != nil {
 					t.Fatal(err)
 				}
-			}); n >= 1 {
+			}); n > 0 {
 				t.Errorf("%q on %s: %g allocations", texts, sig, n)
 			}
 		}

@@ -3,3 +3,5 @@
 package otlp
 
 const mutations = 200_000
+
+const raceEnabled = false

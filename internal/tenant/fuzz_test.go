@@ -38,28 +38,38 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
-func BenchmarkEnter(b *testing.B) {
+// visits makes one admitted request as the receiver makes it.
+func visits(tb testing.TB) func() {
 	c := DefaultConfig()
 	c.Defaults.ItemsPerSecond, c.Defaults.BytesPerSecond = 1<<40, config.ByteSize(1)<<50
 	r := New(c, budget, NewMetrics(prometheus.NewRegistry()))
 	named := []string{"team"}
-	visit := func() {
+	return func() {
 		p, refusal := r.Enter(nil, named, otlp.Traces)
 		if refusal != nil {
-			b.Fatal(refusal)
+			tb.Fatal(refusal)
 		}
 		if refusal := p.Hold(1000, 0); refusal != nil {
-			b.Fatal(refusal)
+			tb.Fatal(refusal)
 		}
 		p.Spend(100, 1000)
 		p.Accepted(100, 1000)
 		p.Free(1000)
 		p.End()
 	}
+}
+
+func TestEnterAllocatesNothing(t *testing.T) {
+	visit := visits(t)
 	visit()
 	if n := testing.AllocsPerRun(100, visit); n > 0 {
-		b.Fatalf("%v allocations a request", n)
+		t.Errorf("%v allocations a request", n)
 	}
+}
+
+func BenchmarkEnter(b *testing.B) {
+	visit := visits(b)
+	b.ReportAllocs()
 	for b.Loop() {
 		visit()
 	}
