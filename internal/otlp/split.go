@@ -28,7 +28,8 @@ const (
 //
 // What cannot be cut is yielded alone even when it is larger than max, for the
 // caller to decide: an item, a resource or scope without items, a metric whose
-// data occurs more than once. part is valid until yield returns.
+// data occurs more than once. part is valid until yield returns; it is b itself
+// when nothing could be cut.
 //
 // An error of yield ends the split and is returned as it is. A request that
 // would grow beyond bounds, to 8 MiB and to twice its size, is a *Refusal for
@@ -48,6 +49,9 @@ func Split(sig Signal, b []byte, max int, yield func(part []byte, info Info) err
 	}
 	if err := s.split(b); err != nil { // counts only
 		return err
+	}
+	if s.largest == len(b) && s.total == len(b) { // one part: all of it, in its order
+		return yield(b, info)
 	}
 	s.part = make([]byte, 0, s.largest)
 	s.yield = yield

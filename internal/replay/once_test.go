@@ -39,7 +39,8 @@ func TestRunOnce(t *testing.T) {
 			defer mu.Unlock()
 			told = append(told, j.Progress.Ratio())
 		}
-		first, kill := context.WithTimeout(t.Context(), 2*time.Second)
+		// Between two deliveries' ends: at one of them it would be told twice at times.
+		first, kill := context.WithTimeout(t.Context(), 2050*time.Millisecond)
 		defer kill()
 		j, err := r.once(first, "nightly", replay.Spec{To: time.Now().Add(time.Second)}, tell)
 		if !errors.Is(err, replay.ErrStopped) || j.Phase != job.PhasePending || j.ID != "nightly" {

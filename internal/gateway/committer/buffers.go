@@ -39,7 +39,8 @@ func (b *buffers) get(n int) (p []byte, full bool) {
 	return make([]byte, 0, max(n, smallest)), false
 }
 
-// put takes a slice back, which may have grown into another.
+// put takes a slice back, which may have grown into another: one that has outgrown
+// its size is left to the collector, or a few huge requests would be held for ever.
 func (b *buffers) put(p []byte, full bool) {
 	if !full {
 		return
@@ -47,5 +48,7 @@ func (b *buffers) put(p []byte, full bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.out--
-	b.free = append(b.free, p)
+	if cap(p) <= b.size+b.size/2 {
+		b.free = append(b.free, p)
+	}
 }

@@ -59,10 +59,18 @@ func New(o Options) *Committer {
 }
 
 // Add joins a checked request to a group and returns the claim on its outcome.
-// The bytes are copied: payload is the caller's again when Add returns. It
-// fails with ErrStopped, or when a request too large for a group cannot be
-// split.
-func (c *Committer) Add(s otlp.Signal, tenant string, payload []byte, info otlp.Info) (Ticket, error) {
+// It takes payload over and calls release exactly once, in every case, when it
+// needs the bytes no more: before it returns, because they were copied, or, for
+// what is too large for a group and cannot be cut, when that was committed, from
+// another goroutine. It fails with ErrStopped, or when a request too large for a
+// group would grow too much by being split.
+func (c *Committer) Add(s otlp.Signal, tenant string, payload []byte, info otlp.Info, release func()) (Ticket, error) {
+	kept := false
+	defer func() {
+		if !kept {
+			release()
+		}
+	}()
 	c.adding.RLock()
 	defer c.adding.RUnlock()
 	if c.stopped {
@@ -74,6 +82,11 @@ func (c *Committer) Add(s otlp.Signal, tenant string, payload []byte, info otlp.
 	}
 	var t Ticket
 	err := otlp.Split(s, payload, int(c.cfg.MaxBytes), func(p []byte, info otlp.Info) error {
+		if len(p) == len(payload) { // it is payload: nothing could be cut
+			kept = true
+			t.one = l.keep(tenant, p, info, release)
+			return nil
+		}
 		t.more = append(t.more, l.add(tenant, p, info))
 		return nil
 	})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type bench struct {
 	*Committer
 	q    *memory.Queue
 	gate *gate
+	lent atomic.Int64 // requests that the committer has
 }
 
 // gate is the queue with a door: publishes wait while it is shut.
@@ -97,6 +99,9 @@ func newSharded(t testing.TB, cfg Config, codecName string, streams [otlp.NumSig
 		if err := b.Stop(ctx); err != nil {
 			t.Error(err)
 		}
+		if n := b.lent.Load(); n != 0 {
+			t.Errorf("%d requests were not given back exactly once", n)
+		}
 		if err := q.Close(); err != nil {
 			t.Error(err)
 		}
@@ -118,7 +123,8 @@ func request(t testing.TB, g *sample.Generator, s otlp.Signal, n int) ([]byte, o
 // add adds a request and fails the test when that is refused.
 func (b *bench) add(t testing.TB, s otlp.Signal, tenant string, p []byte, info otlp.Info) Ticket {
 	t.Helper()
-	ticket, err := b.Add(s, tenant, p, info)
+	b.lent.Add(1)
+	ticket, err := b.Add(s, tenant, p, info, func() { b.lent.Add(-1) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,7 +152,8 @@ func TestStopCommitsWhatIsGathered(t *testing.T) {
 		t.Fatal(err)
 	}
 	confirmed(t, ticket)
-	if _, err := b.Add(otlp.Traces, "", p, info); !errors.Is(err, ErrStopped) {
+	released := 0
+	if _, err := b.Add(otlp.Traces, "", p, info, func() { released++ }); !errors.Is(err, ErrStopped) || released != 1 {
 		t.Fatalf("Add after Stop: %v", err)
 	}
 }
@@ -211,12 +212,11 @@ func TestEveryItemOfManyClientsIsStoredOnce(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(i), 7))
 			for range requests {
 				p, info := request(t, g, otlp.Logs, 1+r.IntN(100))
-				ticket, err := b.Add(otlp.Logs, "", p, info)
+				ticket, err := b.Add(otlp.Logs, "", p, info, func() { clear(p) })
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				clear(p)
 				if _, err := ticket.Wait(t.Context()); err != nil {
 					t.Error(err)
 				}
@@ -274,7 +274,7 @@ func BenchmarkAdd(b *testing.B) {
 	b.SetParallelism(32)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			ticket, err := c.Add(otlp.Traces, "", p, info)
+			ticket, err := c.Add(otlp.Traces, "", p, info, func() {})
 			if err != nil {
 				b.Error(err)
 				return

@@ -18,6 +18,7 @@ type group struct {
 	opened  time.Time
 	raw     []byte // joined requests
 	full    bool   // raw is one of the buffers of full capacity
+	release func() // raw is a request that was taken over; nil: raw is the committer's
 	items   int
 	members []member
 
@@ -37,6 +38,16 @@ type member struct {
 	rejected         int    // items that cannot be stored at all
 	why              string // of rejected
 	err              error
+}
+
+// free gives the joined requests back, once.
+func (g *group) free() {
+	if g.release != nil {
+		g.release()
+	} else {
+		g.lane.c.raw.put(g.raw, g.full)
+	}
+	g.raw = nil
 }
 
 func (g *group) start(i int) int {
@@ -64,6 +75,11 @@ func (g *group) join() bool {
 // bytes are copied.
 func (g *group) add(p []byte, info otlp.Info) int {
 	g.raw = append(g.raw, p...)
+	return g.count(info)
+}
+
+// count adds a member for what was added to raw.
+func (g *group) count(info otlp.Info) int {
 	g.items += info.Items
 	g.members = append(g.members, member{end: len(g.raw), items: info.Items, minTime: info.MinTime, maxTime: info.MaxTime})
 	return len(g.members) - 1

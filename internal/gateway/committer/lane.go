@@ -46,13 +46,30 @@ func (l *lane) add(name string, p []byte, info otlp.Info) part {
 		t = l.tenant(name) // it may have left the lane with its last group
 	}
 	if t.open == nil {
-		t.open = l.group(name, len(p))
+		t.open = l.group(name)
+		t.open.raw, t.open.full = l.c.raw.get(len(p))
 	}
 	g := t.open
 	index := g.add(p, info)
 	if l.full(g) {
 		t.close()
 	}
+	l.dispatch()
+	return part{g, index}
+}
+
+// keep makes a group of one request that is larger than MaxBytes, without a copy.
+func (l *lane) keep(name string, p []byte, info otlp.Info, release func()) part {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.tenant(name)
+	if t.open != nil {
+		t.close() // it came before
+	}
+	g := l.group(name)
+	g.raw, g.release = p, release
+	index := g.count(info)
+	t.ready = append(t.ready, g)
 	l.dispatch()
 	return part{g, index}
 }
@@ -70,9 +87,8 @@ func (l *lane) tenant(name string) *tenant {
 }
 
 // group is a new one with a caller that has joined.
-func (l *lane) group(name string, bytes int) *group {
+func (l *lane) group(name string) *group {
 	g := &group{lane: l, signal: l.signal, tenant: name, opened: time.Now(), done: make(chan struct{})}
-	g.raw, g.full = l.c.raw.get(bytes)
 	g.ctx, g.cancel = context.WithCancel(l.c.ctx)
 	g.join()
 	return g
@@ -114,8 +130,7 @@ func (l *lane) abandon(g *group) {
 	l.leave(t)
 	l.c.metrics.abandoned.Inc()
 	g.fail(0, len(g.members), errAbandoned)
-	l.c.raw.put(g.raw, g.full)
-	g.raw = nil
+	g.free()
 	close(g.done)
 }
 
@@ -221,8 +236,7 @@ func (l *lane) freeShard() int {
 func (l *lane) run(g *group, shard int) {
 	defer l.c.running.Done()
 	l.c.commit(g, shard)
-	l.c.raw.put(g.raw, g.full)
-	g.raw = nil
+	g.free()
 	l.finish(shard) // the next group starts before this one's callers do
 	close(g.done)
 }

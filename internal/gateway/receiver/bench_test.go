@@ -87,7 +87,8 @@ func (s silent) WriteHeader(int)             {}
 // is the receiver's own work.
 type instant struct{}
 
-func (instant) Add(otlp.Signal, string, []byte, otlp.Info) (committer.Ticket, error) {
+func (instant) Add(_ otlp.Signal, _ string, _ []byte, _ otlp.Info, release func()) (committer.Ticket, error) {
+	release()
 	return committer.Ticket{}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -224,6 +225,41 @@ func TestWaitForDecompressionEndsWithTheClient(t *testing.T) {
 	eventually(t, "the budget is given back", func() bool { return d.InFlightBytes() == 0 })
 	if n := d.count(t, "requests_total", "outcome", "canceled"); n != 1 {
 		t.Errorf("%v requests are counted as canceled, want 1", n)
+	}
+}
+
+// Over HTTP a large request takes its turn when all of it is there, in every form.
+func TestLargeRequestsWaitForTheirTurn(t *testing.T) {
+	d := open(t)
+	for range cap(largeSlots) {
+		largeSlots <- struct{}{}
+	}
+	free := sync.OnceFunc(func() {
+		for range cap(largeSlots) {
+			<-largeSlots
+		}
+	})
+	defer free()
+	zeros := make([]byte, 8<<20) // tags of field 0: no protobuf, when it has its turn
+	answers := make(chan httpAnswer, 3)
+	for _, body := range []struct {
+		media, encoding string
+		b               []byte
+	}{{typeProtobuf, "", zeros}, {typeProtobuf, "gzip", pack(t, "gzip", zeros)}, {typeJSON, "", bytes.Repeat([]byte(" "), 2*largeText)}} {
+		go func() { answers <- d.send(t, otlp.Logs, body.media, body.encoding, body.b) }()
+	}
+	eventually(t, "their bytes are held", func() bool { return d.InFlightBytes() > 10<<20 })
+	if a := d.send(t, otlp.Logs, typeProtobuf, "", request(otlp.Logs, 1)); a.code != http.StatusOK {
+		t.Errorf("a small request beside them: %d", a.code)
+	}
+	if len(answers) > 0 {
+		t.Fatalf("answered %d before its turn", (<-answers).code)
+	}
+	free()
+	for range 3 {
+		if a := <-answers; a.code != http.StatusBadRequest {
+			t.Errorf("in its turn: %d, want 400", a.code)
+		}
 	}
 }
 

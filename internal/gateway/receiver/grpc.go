@@ -183,6 +183,12 @@ func (g *GRPC) export(ctx context.Context, s otlp.Signal, recv func(*grpcwire.Fr
 		frame.Free()
 		return nil, v.refused(0, r)
 	}
+	if frame.Len() > largeBytes {
+		if r := v.large(ctx); r != nil {
+			frame.Free()
+			return nil, v.refused(0, r)
+		}
+	}
 	payload, free := frame.Bytes(g.pool)
 	frame.Free()
 	// The buffer is the message's alone: the check may repair text in it.
@@ -215,13 +221,6 @@ func (g *GRPC) knock(ctx context.Context) knock {
 	return k
 }
 
-// largeSlots bounds how many large compressed messages are put together and
-// decompressed at once: one that came in pieces has twice its memory meanwhile.
-// The work is the CPU's, so waiting costs little.
-var largeSlots = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
-
-const largePacked = 1 << 20
-
 // unpack decompresses a message with memory that was claimed before. As over
 // HTTP, what is large is measured first.
 func unpack(ctx context.Context, f *grpcwire.Frame, v *visit) *otlp.Refusal {
@@ -233,17 +232,17 @@ func unpack(ctx context.Context, f *grpcwire.Frame, v *visit) *otlp.Refusal {
 	if r := held.grow(packed); r != nil || f.Encoding == "" {
 		return r
 	}
-	if packed > largePacked {
-		select {
-		case largeSlots <- struct{}{}:
-			defer func() { <-largeSlots }()
-		case <-ctx.Done():
-			return gone(ctx)
+	if packed > largePacked { // it came in pieces: together it has twice its memory for a moment
+		if r := v.large(ctx); r != nil {
+			return r
 		}
 	}
 	room := firstRoom(f.DeclaredLen(), packed, limit)
 	for measured := false; ; {
 		if room > trusted && !measured {
+			if r := v.large(ctx); r != nil {
+				return r
+			}
 			n, err := f.Measure(limit)
 			if err != nil {
 				return receiveRefusal(ctx, err, limit)

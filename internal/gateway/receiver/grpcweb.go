@@ -131,7 +131,7 @@ func (h *HTTP) webPayload(r *http.Request, raw *body, v *visit, f form) ([]byte,
 	if plain(e) {
 		return nil, otlp.Refuse(otlp.ReasonMalformed, nil, "the message is flagged as compressed and Grpc-Encoding is %q", e)
 	}
-	return inflate(e, message, raw, held, limit)
+	return v.inflate(r.Context(), e, message, raw, limit)
 }
 
 // webMessage is the message of a unary call: one data frame, and nothing behind

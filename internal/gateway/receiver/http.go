@@ -122,11 +122,11 @@ func (h *HTTP) serve(w http.ResponseWriter, r *http.Request, s otlp.Signal, web 
 	}
 	defer v.leave()
 	raw := body{pool: h.pool}
-	defer raw.free() // when not given back earlier
 	ended := h.watch(w, r)
 	payload, refusal := h.payload(r, &raw, v, f)
 	ended()
 	if refusal != nil {
+		raw.free()
 		refuse(w, r, v.refused(0, refusal))
 		return
 	}
@@ -172,7 +172,7 @@ func (h *HTTP) payload(r *http.Request, raw *body, v *visit, f form) ([]byte, *o
 	if e := contentEncoding(r); plain(e) {
 		payload, refusal = readBody(r, raw, held, limit)
 	} else if payload, refusal = readBody(r, &packed, held, limit); refusal == nil {
-		payload, refusal = inflate(e, payload, raw, held, limit)
+		payload, refusal = v.inflate(r.Context(), e, payload, raw, limit)
 		packed.free()
 	}
 	if f != formJSON {
@@ -185,6 +185,11 @@ func (h *HTTP) payload(r *http.Request, raw *body, v *visit, f form) ([]byte, *o
 		return nil, refusal
 	}
 	defer raw.free()
+	if len(payload) > largeText {
+		if r := v.large(r.Context()); r != nil {
+			return nil, r
+		}
+	}
 	return fromJSON(v.signal, payload, held)
 }
 

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"context"
 	"errors"
 
 	"github.com/penstock-otel/penstock/internal/otlp"
@@ -32,16 +33,25 @@ func firstRoom(declared, packed, limit int) int {
 // more.
 const trusted = 4 << 20
 
-// inflate decompresses src, charged to c beside what c holds already. The
+// inflate decompresses src, charged to v beside what v holds already. The
 // result lives in b, unless the codec needed other memory than b has. What is
 // large, or larger than it seemed, is measured first, so that a bomb is refused
 // before it has memory.
-func inflate(encoding string, src []byte, b *body, c *claim, limit int) ([]byte, *otlp.Refusal) {
+func (v *visit) inflate(ctx context.Context, encoding string, src []byte, b *body, limit int) ([]byte, *otlp.Refusal) {
+	if len(src) > largePacked {
+		if r := v.large(ctx); r != nil {
+			return nil, r
+		}
+	}
+	c := &v.held
 	base := c.held
 	room := firstRoom(codec.DeclaredSize(encoding, src), len(src), limit)
 	buffer := min(room, max(boldRatio*len(src), 64<<10))
 	for measured := false; ; {
 		if room > trusted && !measured {
+			if r := v.large(ctx); r != nil {
+				return nil, r
+			}
 			n, err := codec.Measure(encoding, src, limit)
 			if err != nil {
 				return nil, inflateRefusal(encoding, err, limit)

@@ -25,7 +25,7 @@ const (
 
 // Committer makes requests durable; see package committer.
 type Committer interface {
-	Add(s otlp.Signal, tenant string, payload []byte, info otlp.Info) (committer.Ticket, error)
+	Add(s otlp.Signal, tenant string, payload []byte, info otlp.Info, release func()) (committer.Ticket, error)
 }
 
 // Intake is where both transports meet. Safe for concurrent use.
@@ -79,26 +79,33 @@ func (in *Intake) Close() { in.said.Stop() }
 func (in *Intake) InFlightBytes() int64 { return in.admission.used.Load() }
 
 // accept checks, counts and commits one request and waits for its
-// confirmation. payload is owned by the request and may be changed (repair);
-// copied is called as soon as it is not needed any more, in every case.
-func (v *visit) accept(ctx context.Context, payload []byte, copied func()) (committer.Result, *otlp.Refusal) {
+// confirmation. It takes payload over, may change it (repair), and calls release
+// once, in every case, as soon as it is not needed any more: at times from another
+// goroutine, and later than it returns.
+func (v *visit) accept(ctx context.Context, payload []byte, release func()) (committer.Result, *otlp.Refusal) {
 	in := v.in
 	begin := time.Now()
 	size := len(payload)
+	if size > largeBytes {
+		if r := v.large(ctx); r != nil {
+			release()
+			return committer.Result{}, v.refused(0, r)
+		}
+	}
 	info, err := otlp.Check(v.signal, payload, otlp.CheckOptions{RejectUTF8: in.strict.Load()})
 	if err != nil {
-		copied()
+		release()
 		return committer.Result{}, v.refused(0, otlp.AsRefusal(err))
 	}
 	v.pass.Spend(info.Items, size)
 	in.metrics.repaired.Add(float64(info.Repaired))
 	if info.Items == 0 {
-		copied()
+		release()
 		in.metrics.requests.WithLabelValues(v.signal.String(), v.transport, "empty").Inc()
 		return committer.Result{}, nil
 	}
-	ticket, err := in.commit.Add(v.signal, v.pass.Tenant(), payload, info)
-	copied()
+	ticket, err := in.commit.Add(v.signal, v.pass.Tenant(), payload, info, release)
+	v.worked()
 	if err != nil {
 		return committer.Result{}, v.refused(info.Items, in.answer(ctx, v.signal, err))
 	}

@@ -15,6 +15,7 @@ type visit struct {
 	transport string
 	pass      tenant.Pass
 	held      claim
+	slot      bool // it has one of largeSlots
 }
 
 // enter lets a request in before anything of it is read, or refuses.
@@ -65,6 +66,7 @@ func (v *visit) refused(items int, r *otlp.Refusal) *otlp.Refusal {
 
 // leave gives back what the request held.
 func (v *visit) leave() {
+	v.worked()
 	v.held.release()
 	v.pass.End()
 }
