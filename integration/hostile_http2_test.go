@@ -105,14 +105,15 @@ func TestHostileHTTP2(t *testing.T) {
 	}
 	bombBlock := append(bytes.Clone(huge.Bytes()), bytes.Repeat([]byte{0x80 | 62}, 8000)...)
 	for name, attack := range map[string]struct {
-		n    int
-		deaf bool
-		next func(headers func(*testing.T, uint32) []byte) func(i int) []byte
+		n      int
+		deaf   bool
+		closes bool // the gRPC listener ends the connection
+		next   func(headers func(*testing.T, uint32) []byte) func(i int) []byte
 	}{
-		"rapid reset (CVE-2023-44487)": {50_000, false, func(headers func(*testing.T, uint32) []byte) func(i int) []byte {
+		"rapid reset (CVE-2023-44487)": {50_000, false, true, func(headers func(*testing.T, uint32) []byte) func(i int) []byte {
 			return func(i int) []byte { return append(headers(t, id(i)), h2Frame(frameReset, 0, id(i), cancel)...) }
 		}},
-		"CONTINUATION flood (CVE-2023-45288)": {200_000, false, func(func(*testing.T, uint32) []byte) func(i int) []byte {
+		"CONTINUATION flood (CVE-2023-45288)": {200_000, false, false, func(func(*testing.T, uint32) []byte) func(i int) []byte {
 			return func(i int) []byte {
 				if i == 0 {
 					return h2Frame(frameHeaders, 0, 1, fields(t, ":method", "POST"))
@@ -120,7 +121,7 @@ func TestHostileHTTP2(t *testing.T) {
 				return h2Frame(frameContinuation, 0, 1, fields(t, fmt.Sprintf("x-%d", i), "y"))
 			}
 		}},
-		"empty CONTINUATION": {200_000, false, func(func(*testing.T, uint32) []byte) func(i int) []byte {
+		"empty CONTINUATION": {200_000, false, false, func(func(*testing.T, uint32) []byte) func(i int) []byte {
 			return func(i int) []byte {
 				if i == 0 {
 					return h2Frame(frameHeaders, 0, 1, fields(t, ":method", "POST"))
@@ -128,16 +129,16 @@ func TestHostileHTTP2(t *testing.T) {
 				return h2Frame(frameContinuation, 0, 1, nil)
 			}
 		}},
-		"PING, no answer read": {200_000, true, func(func(*testing.T, uint32) []byte) func(i int) []byte {
+		"PING, no answer read": {200_000, true, false, func(func(*testing.T, uint32) []byte) func(i int) []byte {
 			return func(int) []byte { return onePing }
 		}},
-		"SETTINGS, no answer read": {200_000, true, func(func(*testing.T, uint32) []byte) func(i int) []byte {
+		"SETTINGS, no answer read": {200_000, true, false, func(func(*testing.T, uint32) []byte) func(i int) []byte {
 			return func(int) []byte { return setting }
 		}},
-		"HPACK bomb": {200, false, func(func(*testing.T, uint32) []byte) func(i int) []byte {
+		"HPACK bomb": {200, false, false, func(func(*testing.T, uint32) []byte) func(i int) []byte {
 			return func(i int) []byte { return h2Frame(frameHeaders, endHeaders|endStream, id(i), bombBlock) }
 		}},
-		"empty DATA": {200_000, false, func(headers func(*testing.T, uint32) []byte) func(i int) []byte {
+		"empty DATA": {200_000, false, false, func(headers func(*testing.T, uint32) []byte) func(i int) []byte {
 			return func(i int) []byte {
 				if i == 0 {
 					return headers(t, 1)
@@ -145,12 +146,12 @@ func TestHostileHTTP2(t *testing.T) {
 				return h2Frame(frameData, 0, 1, nil)
 			}
 		}},
-		"streams that never end": {30_000, false, func(headers func(*testing.T, uint32) []byte) func(i int) []byte {
+		"streams that never end": {30_000, false, false, func(headers func(*testing.T, uint32) []byte) func(i int) []byte {
 			return func(i int) []byte {
 				return append(headers(t, id(i)), h2Frame(frameData, 0, id(i), []byte{0, 0, 0, 1, 0, 7})...)
 			}
 		}},
-		"DATA beyond the windows": {2_000, false, func(headers func(*testing.T, uint32) []byte) func(i int) []byte {
+		"DATA beyond the windows": {2_000, false, false, func(headers func(*testing.T, uint32) []byte) func(i int) []byte {
 			return func(i int) []byte {
 				if i == 0 {
 					return append(headers(t, 1), h2Frame(frameData, 0, 1, []byte{0, 3, 0xff, 0xff, 0xff})...)
@@ -160,17 +161,16 @@ func TestHostileHTTP2(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rss := int64(hostileRSS)
-			if name == "DATA beyond the windows" { // half of four messages of 64 MiB
-				rss = hugeRSS
-			}
-			underAttackWithin(t, rss, func(t *testing.T, v victim) {
+			underAttack(t, func(t *testing.T, v victim) {
 				four(func() {
 					for _, to := range []struct {
 						addr    string
 						headers func(*testing.T, uint32) []byte
 					}{{v.GRPCAddr, grpcHeaders}, {v.HTTPAddr, httpHeaders}} {
-						flood(t, to.addr, attack.n, attack.deaf, attack.next(to.headers))
+						sent, closed := flood(t, to.addr, attack.n, attack.deaf, attack.next(to.headers))
+						if attack.closes && to.addr == v.GRPCAddr && !closed {
+							t.Errorf("%d frames were taken, and the connection is open", sent)
+						}
 					}
 				})
 			})

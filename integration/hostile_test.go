@@ -1,11 +1,8 @@
 package integration
 
 import (
-	"fmt"
 	"os"
-	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,11 +18,19 @@ const hostileRSS = 150 << 20
 // calm is how long other clients are watched before an attack.
 const calm = 2 * time.Second
 
-// hugeRSS is the same where what is sent is sound, or looks so, and each request
-// has 10 MiB and more: it is held as it came, in its group, compressed and as it
-// is written to the queue, and a collector that has to share the cores comes
-// late.
-const hugeRSS = 320 << 20
+// attackFor is how long an attack is repeated, for measurements: once, unless
+// PENSTOCK_TEST_ATTACK says more.
+func attackFor(t *testing.T) time.Duration {
+	text := os.Getenv("PENSTOCK_TEST_ATTACK")
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("PENSTOCK_TEST_ATTACK: %v", err)
+	}
+	return d
+}
 
 // victim is a running gateway with the defaults.
 type victim struct{ *harness.Role }
@@ -34,11 +39,6 @@ type victim struct{ *harness.Role }
 // their requests have to succeed, the memory stays within its bound, the process
 // goes on. Their latencies are printed, not asserted: other things run here too.
 func underAttack(t *testing.T, attack func(t *testing.T, v victim)) {
-	t.Helper()
-	underAttackWithin(t, hostileRSS, attack)
-}
-
-func underAttackWithin(t *testing.T, rss int64, attack func(t *testing.T, v victim)) {
 	t.Helper()
 	sink := harness.NewSink(t)
 	nats := harness.NewNATS(t)
@@ -50,103 +50,39 @@ func underAttackWithin(t *testing.T, rss int64, attack func(t *testing.T, v vict
 	worker.Start()
 	others := startOthers(t, v)
 	time.Sleep(calm) // a measurement, not a wait for something
-	before := others.window()
+	before := others.window(t)
 	began := time.Now()
-	attack(t, v)
+	humbly(t, func() {
+		for attack(t, v); time.Since(began) < attackFor(t); {
+			attack(t, v)
+		}
+	})
 	took := time.Since(began)
 	time.Sleep(time.Second - took) // an attack may be over before the others had a turn
-	beside := others.window()
-	failures := others.stop()
+	beside := others.window(t)
+	if err := others.end(); err != nil {
+		t.Errorf("the other clients: %v", err)
+	}
+	failures := append(before.Failures, beside.Failures...)
 	u := v.Usage()
-	t.Logf("RESULT %s | %.1f s | %d | %s | %s | %d MiB", strings.TrimPrefix(t.Name(), "TestHostile"), took.Seconds(), beside.n, before, beside, u.PeakRSS>>20)
+	t.Logf("RESULT %s | %.1f s | %d | %s | %s | %d MiB", strings.TrimPrefix(t.Name(), "TestHostile"), took.Seconds(), beside.N, before, beside, u.PeakRSS>>20)
 	for i, f := range failures {
-		t.Errorf("a request of another client failed: %v", f)
+		t.Errorf("a request of another client failed: %s", f)
 		if i == 5 {
-			t.Fatalf("%d of %d in all", len(failures), before.n+beside.n)
+			t.Fatalf("%d of %d in all", len(failures), before.N+beside.N)
 		}
 	}
-	if beside.n == 0 {
+	if beside.N == 0 {
 		t.Error("no request of another client was answered during the attack")
 	}
-	if u.PeakRSS > rss && os.Getenv("PENSTOCK_TEST_RACE") == "" { // the race detector multiplies memory
-		t.Errorf("%d MiB were resident, want at most %d", u.PeakRSS>>20, rss>>20)
+	if u.PeakRSS > hostileRSS && os.Getenv("PENSTOCK_TEST_RACE") == "" { // the race detector multiplies memory
+		t.Errorf("%d MiB were resident, want at most %d", u.PeakRSS>>20, hostileRSS>>20)
 	}
 	if v.Ended() {
 		t.Fatal("the process ended")
 	}
 	worker.Terminate()
 	v.Terminate()
-}
-
-// others are clients that mean well: over both transports, on connections of
-// their own, at a steady pace.
-type others struct {
-	done chan struct{}
-	wg   sync.WaitGroup
-
-	mu       sync.Mutex
-	took     []time.Duration // mu; since the last window
-	failures []error         // mu
-}
-
-func startOthers(t *testing.T, v victim) *others {
-	t.Helper()
-	o := &others{done: make(chan struct{})}
-	for i := range 4 {
-		send := harness.Client(t, v.GRPCAddr, v.HTTPAddr, i%2 == 0)
-		o.wg.Go(func() {
-			for {
-				select {
-				case <-o.done:
-					return
-				case <-time.After(10 * time.Millisecond):
-				}
-				began := time.Now()
-				err := send()
-				o.mu.Lock()
-				if err != nil {
-					o.failures = append(o.failures, err)
-				} else {
-					o.took = append(o.took, time.Since(began))
-				}
-				o.mu.Unlock()
-			}
-		})
-	}
-	t.Cleanup(func() { o.stop() })
-	return o
-}
-
-// latencies of a window.
-type latencies struct {
-	n        int
-	p50, p99 time.Duration
-}
-
-func (l latencies) String() string {
-	return fmt.Sprintf("%.1f / %.1f ms", float64(l.p50.Microseconds())/1000, float64(l.p99.Microseconds())/1000)
-}
-
-// window takes what was measured since the last one.
-func (o *others) window() (l latencies) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	slices.Sort(o.took)
-	if l.n = len(o.took); l.n > 0 {
-		l.p50, l.p99 = o.took[l.n/2], o.took[l.n*99/100]
-	}
-	o.took = nil
-	return l
-}
-
-func (o *others) stop() []error {
-	select {
-	case <-o.done:
-	default:
-		close(o.done)
-	}
-	o.wg.Wait()
-	return o.failures
 }
 
 // manyFiles raises the limit of open files, for this process and those that it

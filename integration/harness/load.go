@@ -102,17 +102,21 @@ func StartLoad(t testing.TB, l *Ledger, c LoadConfig) *Load {
 // dial connects at once again when the server came back.
 func dial(t testing.TB, addr string) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///"+addr,
+	conn, err := newConn(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func newConn(addr string) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+addr,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{})),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, Jitter: 0.2, MaxDelay: 200 * time.Millisecond},
 			MinConnectTimeout: time.Second,
 		}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return conn
 }
 
 // Stop ends sending, after the requests under way had their answer.

@@ -66,7 +66,9 @@ func newGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Confi
 	g.listen = &handshakes{Listener: &gate{
 		Listener: in.capped(readAheads{l}, transportGRPC),
 		inUse:    g.pool.InUse, limit: 2 * int64(in.limits.MaxInFlightBytes), patience: patience,
+		crowded: int64(in.limits.MaxInFlightBytes) / 4, heavy: largeBytes, turn: make(chan struct{}, 1),
 		relieve: func() { g.relieve(patience) }, waited: in.metrics.gateWaits.Inc,
+		abused: in.metrics.connections.WithLabelValues(transportGRPC, "calls_given_up").Inc,
 	}}
 	options := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(grpcwire.Codec{}),
@@ -173,9 +175,10 @@ func (g *GRPC) export(ctx context.Context, s otlp.Signal, recv func(*grpcwire.Fr
 	}
 	defer v.leave()
 	frame := grpcwire.Frame{KeepCompressed: true, Pool: g.pool}
-	received := g.receiving.begin(ctx)
+	received, ended := g.receiving.begin(ctx), beginOn(ctx)
 	err := recv(&frame)
 	received()
+	ended(err == nil || ctx.Err() == nil)
 	if err != nil {
 		return nil, v.refused(0, receiveRefusal(ctx, err, int(g.intake.limits.MaxRequestBytes)))
 	}
@@ -197,6 +200,16 @@ func (g *GRPC) export(ctx context.Context, s otlp.Signal, recv func(*grpcwire.Fr
 		return nil, r
 	}
 	return otlp.AppendResponse(nil, s, int64(result.Rejected), result.Why), nil
+}
+
+// beginOn is begin of the connection of a call.
+func beginOn(ctx context.Context) (ended func(arrived bool)) {
+	if p, ok := peer.FromContext(ctx); ok {
+		if a, ok := p.Addr.(gatedAddr); ok {
+			return a.begin()
+		}
+	}
+	return func(bool) {}
 }
 
 // knock is what the headers and the connection of a call say.

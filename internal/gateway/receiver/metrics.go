@@ -41,7 +41,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		gateWaits: prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_receiver_gate_waits_total",
 			Help: "Reads of OTLP/gRPC connections that waited because the buffers of half-received messages were full."}),
 		connections: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_receiver_refused_connections_total",
-			Help: "Connections closed at once because as many were open as gateway.limits allows, by the key of the limit."}, []string{"transport", "reason"}),
+			Help: "Connections that were closed: at once, because as many were open as gateway.limits allows, by the key of the limit; or, calls_given_up, because their client gave up 1000 more calls than it sent."}, []string{"transport", "reason"}),
 	}
 	reg.MustRegister(m.requests, m.bytes, m.seconds, m.repaired, m.unrouted, m.gateWaits, m.connections)
 	for _, t := range []string{transportGRPC, transportHTTP} {

@@ -208,6 +208,106 @@ func TestGateUnderPressure(t *testing.T) {
 	}
 }
 
+// While much is half-received, those that hold much of it take turns, and others do
+// not wait for them: memory stays far under the limit at which all would.
+func TestHeavyConnectionsTakeTurns(t *testing.T) {
+	d := open(t, func(s *setup) { s.patience = time.Second })
+	const crowded = (128 << 20) / 4
+	var held []*half
+	for range 6 { // 96 MiB would be held of messages that never end
+		held = append(held, d.halfSend(t, otlp.Traces, 60<<20, 16<<20))
+	}
+	eventually(t, "it is crowded", func() bool { return d.g.pool.InUse() > crowded })
+	c := d.dial(t)
+	for range 20 {
+		if err := exportBytes(testContext(t), c, otlp.Traces, request(otlp.Traces, 100)); err != nil {
+			t.Fatal(err)
+		}
+		// Each may be heavy before it waits, and one has its turn.
+		if n := d.g.pool.InUse(); n > crowded+6*(largeBytes+streamWindow)+16<<20 {
+			t.Errorf("%d MiB are in use", n>>20)
+		}
+	}
+	// Those that never end are ended, and one that does comes through in its turn.
+	big := request(otlp.Traces, 15<<20/440)
+	eventually(t, "a large message comes through", func() bool { return exportBytes(testContext(t), c, otlp.Traces, big) == nil })
+	for _, h := range held {
+		h.cancel()
+	}
+}
+
+// A connection that is closed while it waits for its turn, or has it, leaves the
+// turn to others.
+func TestTurnOfAClosedConnection(t *testing.T) {
+	g := &gate{inUse: func() int64 { return 1 }, limit: 2, crowded: 0, heavy: 0, patience: time.Hour, turn: make(chan struct{}, 1),
+		relieve: func() {}, waited: func() {}}
+	conn := func() (*gatedConn, net.Conn, chan error) {
+		server, peer := net.Pipe()
+		c := &gatedConn{Conn: server, gate: g, closed: make(chan struct{})}
+		t.Cleanup(func() { _ = peer.Close() })
+		c.RemoteAddr().(gatedAddr).begin()
+		c.unfinished = 1
+		read := make(chan error, 1)
+		go func() {
+			_, err := c.Read(make([]byte, 1))
+			read <- err
+		}()
+		return c, peer, read
+	}
+	first, _, firstRead := conn()
+	eventually(t, "the first has its turn", func() bool { return len(g.turn) == 1 })
+	second, _, secondRead := conn()
+	third, peer, thirdRead := conn()
+	for _, c := range []struct {
+		*gatedConn
+		read chan error
+	}{{second, secondRead}, {first, firstRead}} {
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-c.read; err == nil {
+			t.Error("a closed connection reads")
+		}
+	}
+	if _, err := peer.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-thirdRead; err != nil {
+		t.Error(err)
+	}
+	if err := third.Close(); err != nil || len(g.turn) != 0 {
+		t.Errorf("%v; %d have the turn", err, len(g.turn))
+	}
+}
+
+// A client that gives up calls before it has sent their message, and hardly ever
+// sends one, loses its connection.
+func TestCallsThatAreGivenUp(t *testing.T) {
+	closed := 0
+	g := &gate{turn: make(chan struct{}, 1), abused: func() { closed++ }}
+	conn := func() gatedAddr {
+		server, peer := net.Pipe()
+		t.Cleanup(func() { _ = peer.Close() })
+		return (&gatedConn{Conn: server, gate: g, closed: make(chan struct{})}).RemoteAddr().(gatedAddr)
+	}
+	sound, idle := conn(), conn()
+	for i := range 5 * maxGivenUp {
+		sound.begin()(i%2 == 0)
+	}
+	for range maxGivenUp {
+		idle.begin()(false)
+	}
+	if closed != 0 {
+		t.Fatalf("%d connections are closed too early", closed)
+	}
+	for range 3 {
+		idle.begin()(false)
+	}
+	if _, err := idle.conn.Write([]byte{1}); closed != 1 || err == nil {
+		t.Errorf("%d connections are counted as closed, and a write says %v", closed, err)
+	}
+}
+
 // Stop does not wait for the gate.
 func TestGateLetsGoAtClose(t *testing.T) {
 	server, peer := net.Pipe()
