@@ -18,6 +18,7 @@ type Noisy struct {
 	Rate    float64     `json:"quiet_items_per_second"`
 	Quota   int         `json:"noisy_quota_items_per_second"`
 	Offered float64     `json:"noisy_offered_items_per_second"`
+	Nice    int         `json:"noisy_nice"`
 	Windows []NoisyPair `json:"windows"`
 	// Ratio is the median over the windows of the quiet one's P99 beside the noisy
 	// one to that alone.
@@ -34,7 +35,7 @@ type NoisyPair struct {
 type noisyOptions struct {
 	dir, penstock, results, durability string
 	rate, times                        float64
-	quota, pairs                       int
+	quota, pairs, nice                 int
 	window                             time.Duration
 	set                                list
 }
@@ -52,6 +53,7 @@ func runNoisy(ctx context.Context, args []string, out, errs io.Writer) error {
 	f.Float64Var(&o.rate, "rate", 20_000, "spans a second of the quiet tenant, 100 a request")
 	f.IntVar(&o.quota, "quota", 5_000, "items_per_second of the noisy tenant")
 	f.Float64Var(&o.times, "times", 10, "how many times its quota the noisy tenant sends")
+	f.IntVar(&o.nice, "nice", 19, "priority of the noisy tenant's generator, which in life has cores of its own; 0: it takes its share of these")
 	f.IntVar(&o.pairs, "pairs", 7, "windows of each kind")
 	f.DurationVar(&o.window, "window", 6*time.Second, "length of a window")
 	f.Var(&o.set, "set", "key=value handed to penstock up; may be repeated")
@@ -82,7 +84,7 @@ func runNoisy(ctx context.Context, args []string, out, errs io.Writer) error {
 }
 
 func measureNoisy(ctx context.Context, o noisyOptions, bin string, errs io.Writer) (n Noisy, err error) {
-	n.Rate, n.Quota, n.Offered = o.rate, o.quota, o.times*float64(o.quota)
+	n.Rate, n.Quota, n.Offered, n.Nice = o.rate, o.quota, o.times*float64(o.quota), o.nice
 	s, err := build(ctx, o.dir, bin, o.durability, fmt.Sprintf("tenants:\n  overrides:\n    - {name: noisy, items_per_second: %d}\n", o.quota), o.set)
 	if err != nil {
 		return n, err
@@ -95,7 +97,7 @@ func measureNoisy(ctx context.Context, o noisyOptions, bin string, errs io.Write
 			return err
 		}
 		beside := func() (err error) {
-			noisy, err := start(s.dir, "noisy", s.self, true, "generate", "-target", s.grpc, "-signal", "traces", "-items", strconv.Itoa(liveItems),
+			noisy, err := start(s.dir, "noisy", "nice", true, "-n", strconv.Itoa(o.nice), s.self, "generate", "-target", s.grpc, "-signal", "traces", "-items", strconv.Itoa(liveItems),
 				"-clients", strconv.Itoa(liveClients), "-rate", fmt.Sprint(n.Offered), "-tenant", "noisy", "-stubborn", "-seed", "2")
 			if err != nil {
 				return err
