@@ -62,6 +62,9 @@ func (b *bucket) ready(now time.Time) time.Duration {
 	return time.Duration(min(seconds, maxWait.Seconds()) * float64(time.Second))
 }
 
+// over tells whether more is asked of the bucket than flows into it.
+func (b *bucket) over() bool { return b.rate != 0 && (b.level <= 0 || b.waiting > 0) }
+
 // maxWait is the longest wait that a client is told: SDKs give up at once when it
 // passes the minute that they try for.
 const maxWait = 30 * time.Second

@@ -97,6 +97,7 @@ type Pass struct {
 	t            *Tenant
 	signal       otlp.Signal
 	items, bytes float64 // what was paid
+	over         bool    // see OverQuota
 }
 
 // Tenant is the name, "" for no tenant.
@@ -156,7 +157,12 @@ func (p *Pass) Spend(items, bytes int) {
 	p.t.items.settle(p.items, float64(items))
 	p.t.bytes.settle(p.bytes, float64(bytes))
 	p.items, p.bytes = float64(items), float64(bytes)
+	p.over = p.t.items.over() || p.t.bytes.over()
 }
+
+// OverQuota tells, after Spend, whether the tenant sends more than its rates allow:
+// it is in debt, or was sent away a moment ago.
+func (p *Pass) OverQuota() bool { return p.over }
 
 // Refund gives back what was paid, for a request that was refused for no fault
 // of the tenant's: it will come again.

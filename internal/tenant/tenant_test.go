@@ -143,6 +143,41 @@ func TestRefundAndDebt(t *testing.T) {
 	})
 }
 
+// A tenant is above its quota while it is in debt or keeps being sent away, not
+// while it spends its burst, and nobody is without a rate.
+func TestOverQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := registry(t, func(c *Config) {
+			rate := 1000
+			c.Overrides = []Override{{Name: "a", ItemsPerSecond: &rate}}
+		})
+		f := func(name string, items int, want bool) {
+			t.Helper()
+			p, refused := r.Enter(nil, []string{name}, otlp.Traces)
+			if refused != nil {
+				t.Fatal(refused)
+			}
+			defer p.End()
+			if p.Spend(items, 100); p.OverQuota() != want {
+				t.Errorf("%s with %d items: %t", name, items, !want)
+			}
+		}
+		f("free", 1<<20, false)
+		f("a", 900, false)
+		f("a", 900, false)
+		f("a", 900, true) // of a burst of 2000
+		for range 5 {
+			if refusal(r, "a") == "" {
+				t.Error("a tenant in debt enters")
+			}
+		}
+		time.Sleep(time.Second) // the debt is paid, and four of five have not come back
+		f("a", 10, true)
+		time.Sleep(3 * time.Second)
+		f("a", 10, false)
+	})
+}
+
 func TestNames(t *testing.T) {
 	anybody := (*identity.Identity)(nil)
 	team := &identity.Identity{Subject: "key:team", Tenant: "team", SpeaksFor: []string{"other"}}

@@ -58,17 +58,30 @@ func New(o Options) *Committer {
 	return c
 }
 
-// Add joins a checked request to a group and returns the claim on its outcome.
-// It takes payload over and calls release exactly once, in every case, when it
-// needs the bytes no more: before it returns, because they were copied, or, for
-// what is too large for a group and cannot be cut, when that was committed, from
-// another goroutine. It fails with ErrStopped, or when a request too large for a
-// group would grow too much by being split.
-func (c *Committer) Add(s otlp.Signal, tenant string, payload []byte, info otlp.Info, release func()) (Ticket, error) {
+// Request is a checked request.
+type Request struct {
+	Signal  otlp.Signal
+	Tenant  string
+	Payload []byte
+	Info    otlp.Info
+	// OverQuota: its tenant sends more than it may. What it is let send gathers for
+	// longer, so that it takes few commits from the others.
+	OverQuota bool
+	// Release is called exactly once, in every case, when the bytes of Payload are
+	// not needed any more.
+	Release func()
+}
+
+// Add joins a request to a group and returns the claim on its outcome. It takes
+// Payload over and gives it back before it returns, because the bytes were copied,
+// or, when they are too large for a group and cannot be cut, after their commit and
+// from another goroutine. It fails with ErrStopped, or when a request too large for
+// a group would grow too much by being split.
+func (c *Committer) Add(r Request) (Ticket, error) {
 	kept := false
 	defer func() {
 		if !kept {
-			release()
+			r.Release()
 		}
 	}()
 	c.adding.RLock()
@@ -76,18 +89,18 @@ func (c *Committer) Add(s otlp.Signal, tenant string, payload []byte, info otlp.
 	if c.stopped {
 		return Ticket{}, ErrStopped
 	}
-	l := c.lanes[s]
-	if len(payload) <= int(c.cfg.MaxBytes) {
-		return Ticket{one: l.add(tenant, payload, info)}, nil
+	l := c.lanes[r.Signal]
+	if len(r.Payload) <= int(c.cfg.MaxBytes) {
+		return Ticket{one: l.add(&r, r.Payload, r.Info)}, nil
 	}
 	var t Ticket
-	err := otlp.Split(s, payload, int(c.cfg.MaxBytes), func(p []byte, info otlp.Info) error {
-		if len(p) == len(payload) { // it is payload: nothing could be cut
+	err := otlp.Split(r.Signal, r.Payload, int(c.cfg.MaxBytes), func(p []byte, info otlp.Info) error {
+		if len(p) == len(r.Payload) { // it is Payload: nothing could be cut
 			kept = true
-			t.one = l.keep(tenant, p, info, release)
+			t.one = l.keep(&r)
 			return nil
 		}
-		t.more = append(t.more, l.add(tenant, p, info))
+		t.more = append(t.more, l.add(&r, p, info))
 		return nil
 	})
 	if err != nil {

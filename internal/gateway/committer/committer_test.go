@@ -124,7 +124,7 @@ func request(t testing.TB, g *sample.Generator, s otlp.Signal, n int) ([]byte, o
 func (b *bench) add(t testing.TB, s otlp.Signal, tenant string, p []byte, info otlp.Info) Ticket {
 	t.Helper()
 	b.lent.Add(1)
-	ticket, err := b.Add(s, tenant, p, info, func() { b.lent.Add(-1) })
+	ticket, err := b.Add(Request{Signal: s, Tenant: tenant, Payload: p, Info: info, Release: func() { b.lent.Add(-1) }})
 	if err != nil {
 		t.Fatal(err)
 	}

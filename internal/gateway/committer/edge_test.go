@@ -153,7 +153,7 @@ func TestStopCommitsWhatIsGathered(t *testing.T) {
 	}
 	confirmed(t, ticket)
 	released := 0
-	if _, err := b.Add(otlp.Traces, "", p, info, func() { released++ }); !errors.Is(err, ErrStopped) || released != 1 {
+	if _, err := b.Add(Request{Signal: otlp.Traces, Payload: p, Info: info, Release: func() { released++ }}); !errors.Is(err, ErrStopped) || released != 1 {
 		t.Fatalf("Add after Stop: %v", err)
 	}
 }
@@ -199,6 +199,44 @@ func TestMaxDelayGathersAlthoughASlotIsFree(t *testing.T) {
 	})
 }
 
+// TestTenantAboveItsQuotaGathers: it takes few commits from the others, which do not
+// wait for it, whoever came first.
+func TestTenantAboveItsQuotaGathers(t *testing.T) {
+	for _, delay := range []time.Duration{0, 20 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := one()
+			cfg.MaxDelay = config.Duration(delay)
+			b := newBench(t, cfg, codec.S2)
+			g := sample.New(1, sample.Shape{})
+			begin := time.Now()
+			var noisy []Ticket
+			for range 4 {
+				p, info := request(t, g, otlp.Traces, 1)
+				ticket, err := b.Add(Request{Signal: otlp.Traces, Tenant: "noisy", Payload: p, Info: info, OverQuota: true, Release: func() {}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				noisy = append(noisy, ticket)
+				p, info = request(t, g, otlp.Traces, 1)
+				asked := time.Now()
+				confirmed(t, b.add(t, otlp.Traces, "quiet", p, info))
+				if waited := time.Since(asked); waited != delay {
+					t.Errorf("max_delay %s: the other tenant waited %s", delay, waited)
+				}
+			}
+			for _, ticket := range noisy {
+				confirmed(t, ticket)
+			}
+			if took := time.Since(begin); took != overQuotaDelay {
+				t.Errorf("max_delay %s: the tenant above its quota was confirmed after %s, want %s", delay, took, overQuotaDelay)
+			}
+			if n := b.messages(t, "T"); n != 5 {
+				t.Errorf("%d messages, want four and one of the tenant above its quota", n)
+			}
+		})
+	}
+}
+
 // TestEveryItemOfManyClientsIsStoredOnce is the whole under the race detector.
 func TestEveryItemOfManyClientsIsStoredOnce(t *testing.T) {
 	cfg := DefaultConfig()
@@ -212,7 +250,7 @@ func TestEveryItemOfManyClientsIsStoredOnce(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(i), 7))
 			for range requests {
 				p, info := request(t, g, otlp.Logs, 1+r.IntN(100))
-				ticket, err := b.Add(otlp.Logs, "", p, info, func() { clear(p) })
+				ticket, err := b.Add(Request{Signal: otlp.Logs, Payload: p, Info: info, Release: func() { clear(p) }})
 				if err != nil {
 					t.Error(err)
 					return
@@ -274,7 +312,7 @@ func BenchmarkAdd(b *testing.B) {
 	b.SetParallelism(32)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			ticket, err := c.Add(otlp.Traces, "", p, info, func() {})
+			ticket, err := c.Add(Request{Signal: otlp.Traces, Payload: p, Info: info, Release: func() {}})
 			if err != nil {
 				b.Error(err)
 				return

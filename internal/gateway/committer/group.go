@@ -12,15 +12,16 @@ import (
 // the lane's lock, afterwards to the goroutine that commits it, and when done
 // is closed the members' outcomes may be read by everyone.
 type group struct {
-	lane    *lane
-	signal  otlp.Signal
-	tenant  string
-	opened  time.Time
-	raw     []byte // joined requests
-	full    bool   // raw is one of the buffers of full capacity
-	release func() // raw is a request that was taken over; nil: raw is the committer's
-	items   int
-	members []member
+	lane      *lane
+	signal    otlp.Signal
+	tenant    string
+	opened    time.Time
+	raw       []byte // joined requests
+	full      bool   // raw is one of the buffers of full capacity
+	overQuota bool   // a request is of a tenant above its quota
+	release   func() // raw is a request that was taken over; nil: raw is the committer's
+	items     int
+	members   []member
 
 	// waiting counts the tickets that still want the outcome; when it falls to
 	// zero cancel ends the publish, as nobody would hear of it.

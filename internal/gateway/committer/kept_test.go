@@ -27,10 +27,10 @@ func TestRequestThatCannotBeCutIsNotCopied(t *testing.T) {
 	back := make(chan []byte, 2)
 	add := func() Ticket {
 		p := bytes.Clone(sent)
-		ticket, err := b.Add(otlp.Traces, "", p, otlp.Info{Items: 1}, func() {
+		ticket, err := b.Add(Request{Signal: otlp.Traces, Payload: p, Info: otlp.Info{Items: 1}, Release: func() {
 			clear(p) // as its next owner would
 			back <- p
-		})
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}

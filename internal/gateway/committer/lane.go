@@ -20,7 +20,8 @@ type lane struct {
 	turns   []*tenant          // mu; those that have groups, the next one first
 	tenants map[string]*tenant // mu; the same by name
 	busy    []int              // mu; commits in flight of each shard
-	timer   *time.Timer        // mu; of MaxDelay; nil when not armed
+	timer   *time.Timer        // mu; of groups that gather; nil when not armed
+	timerAt time.Time          // mu; when timer is due
 	turn    int                // mu; the shard to be preferred among equals
 	stopped bool               // mu
 }
@@ -33,23 +34,25 @@ type tenant struct {
 	ready []*group // closed because full, oldest first
 }
 
-// add joins a request of at most MaxBytes to the open group of its tenant.
-func (l *lane) add(name string, p []byte, info otlp.Info) part {
+// add joins p, a request or a part of one, of at most MaxBytes, to the open group of
+// its tenant.
+func (l *lane) add(r *Request, p []byte, info otlp.Info) part {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := l.tenant(name)
+	t := l.tenant(r.Tenant)
 	if t.open != nil && l.overflows(t.open, len(p), info.Items) {
 		t.close()
 	}
 	if t.open != nil && !t.open.join() {
 		l.abandon(t.open)
-		t = l.tenant(name) // it may have left the lane with its last group
+		t = l.tenant(r.Tenant) // it may have left the lane with its last group
 	}
 	if t.open == nil {
-		t.open = l.group(name)
+		t.open = l.group(r.Tenant)
 		t.open.raw, t.open.full = l.c.raw.get(len(p))
 	}
 	g := t.open
+	g.overQuota = g.overQuota || r.OverQuota
 	index := g.add(p, info)
 	if l.full(g) {
 		t.close()
@@ -59,16 +62,16 @@ func (l *lane) add(name string, p []byte, info otlp.Info) part {
 }
 
 // keep makes a group of one request that is larger than MaxBytes, without a copy.
-func (l *lane) keep(name string, p []byte, info otlp.Info, release func()) part {
+func (l *lane) keep(r *Request) part {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := l.tenant(name)
+	t := l.tenant(r.Tenant)
 	if t.open != nil {
 		t.close() // it came before
 	}
-	g := l.group(name)
-	g.raw, g.release = p, release
-	index := g.count(info)
+	g := l.group(r.Tenant)
+	g.raw, g.release = r.Payload, r.Release
+	index := g.count(r.Info)
 	t.ready = append(t.ready, g)
 	l.dispatch()
 	return part{g, index}
@@ -187,9 +190,20 @@ func (l *lane) next() *group {
 	return nil
 }
 
+// overQuotaDelay is how long the requests gather that a tenant above its quota is
+// let send: ten commits a second at most for what is not much, and still well under
+// the patience of its clients.
+const overQuotaDelay = 100 * time.Millisecond
+
 // due is how long the next group of the tenant is still to gather.
 func (t *tenant) due(delay time.Duration) time.Duration {
-	if len(t.ready) > 0 || delay == 0 {
+	if len(t.ready) > 0 {
+		return 0
+	}
+	if t.open.overQuota {
+		delay = max(delay, overQuotaDelay)
+	}
+	if delay == 0 {
 		return 0
 	}
 	return delay - time.Since(t.open.opened)
@@ -207,17 +221,26 @@ func (t *tenant) take() *group {
 	return g
 }
 
-// arm makes dispatch run again when the oldest open group has gathered long enough.
+// arm makes dispatch run again when the first open group has gathered long enough.
 func (l *lane) arm(after time.Duration) {
+	at := time.Now().Add(after)
 	if l.timer != nil {
-		return
+		if !at.Before(l.timerAt) {
+			return
+		}
+		l.timer.Stop()
 	}
-	l.timer = time.AfterFunc(after, func() {
+	l.timerAt = at
+	var timer *time.Timer
+	timer = time.AfterFunc(after, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.timer = nil
-		l.dispatch()
+		if l.timer == timer { // else an earlier one took its place
+			l.timer = nil
+			l.dispatch()
+		}
 	})
+	l.timer = timer
 }
 
 // freeShard is the shard with the fewest commits in flight, in turn among

@@ -87,8 +87,8 @@ func (s silent) WriteHeader(int)             {}
 // is the receiver's own work.
 type instant struct{}
 
-func (instant) Add(_ otlp.Signal, _ string, _ []byte, _ otlp.Info, release func()) (committer.Ticket, error) {
-	release()
+func (instant) Add(r committer.Request) (committer.Ticket, error) {
+	r.Release()
 	return committer.Ticket{}, nil
 }
 

@@ -25,7 +25,7 @@ const (
 
 // Committer makes requests durable; see package committer.
 type Committer interface {
-	Add(s otlp.Signal, tenant string, payload []byte, info otlp.Info, release func()) (committer.Ticket, error)
+	Add(committer.Request) (committer.Ticket, error)
 }
 
 // Intake is where both transports meet. Safe for concurrent use.
@@ -104,7 +104,8 @@ func (v *visit) accept(ctx context.Context, payload []byte, release func()) (com
 		in.metrics.requests.WithLabelValues(v.signal.String(), v.transport, "empty").Inc()
 		return committer.Result{}, nil
 	}
-	ticket, err := in.commit.Add(v.signal, v.pass.Tenant(), payload, info, release)
+	ticket, err := in.commit.Add(committer.Request{Signal: v.signal, Tenant: v.pass.Tenant(), Payload: payload, Info: info,
+		OverQuota: v.pass.OverQuota(), Release: release})
 	v.worked()
 	if err != nil {
 		return committer.Result{}, v.refused(info.Items, in.answer(ctx, v.signal, err))
