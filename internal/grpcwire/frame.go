@@ -147,7 +147,7 @@ func (f *Frame) Decompress(limit int) error {
 		pool.Put(buf)
 		return &receiveError{err: fmt.Errorf("message in grpc-encoding %q: %w", f.Encoding, err)}
 	}
-	if cap(out) > cap(*buf) { // it outgrew the claim: out is not of the pool
+	if cap(out) != cap(*buf) { // it outgrew the claim: out is not of the pool
 		pool.Put(buf)
 		buf = pool.Get(len(out))
 		copy(*buf, out)

@@ -35,6 +35,7 @@ type MeteredPool struct {
 	idle      atomic.Int64
 	maxIdle   int64
 	tiers     [maxTier + 1]tier
+	large     *lent // nil: large ones are as the others
 }
 
 type tier struct {
@@ -52,9 +53,22 @@ func NewMeteredPool(maxIdle int64) *MeteredPool {
 	return &MeteredPool{maxIdle: maxIdle}
 }
 
+// WithLarge makes l keep the buffers of more than 1 MiB. They count until they are
+// put back, collected or not. It is called before the first Get, and returns p.
+func (p *MeteredPool) WithLarge(l *Large) *MeteredPool {
+	p.large = &lent{from: l, out: map[*[]byte][]byte{}}
+	return p
+}
+
 // InUse is the number of bytes in buffers that were got and not put back, by
 // their capacity.
-func (p *MeteredPool) InUse() int64 { return p.allocated.Load() - p.idle.Load() }
+func (p *MeteredPool) InUse() int64 {
+	n := p.allocated.Load() - p.idle.Load()
+	if p.large != nil {
+		n += p.large.inUse()
+	}
+	return n
+}
 
 // Idle is the number of bytes kept for reuse.
 func (p *MeteredPool) Idle() int64 { return p.idle.Load() }
@@ -64,6 +78,9 @@ func (p *MeteredPool) Get(n int) *[]byte {
 	if mem.IsBelowBufferPoolingThreshold(n) {
 		b := make([]byte, n)
 		return &b
+	}
+	if n > largeFrom && p.large != nil {
+		return p.large.get(n)
 	}
 	size := n
 	if k := max(bits.Len(uint(n-1)), minTier); p.keeps(k) {
@@ -87,6 +104,9 @@ func (p *MeteredPool) keeps(k int) bool { return k <= maxTier && int64(1)<<k <= 
 
 // Put takes back a buffer that Get returned.
 func (p *MeteredPool) Put(buf *[]byte) {
+	if cap(*buf) > largeFrom && p.large != nil && p.large.put(buf) {
+		return
+	}
 	size := cap(*buf)
 	k := bits.Len(uint(size)) - 1
 	if k < minTier || !p.keeps(k) || size != 1<<k {

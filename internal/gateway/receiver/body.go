@@ -20,6 +20,10 @@ const (
 	unknownRead = 32 << 10
 )
 
+// readChunk is the most that is read at once. A system call that fills megabytes of
+// fresh memory keeps its core from all other requests for as long.
+const readChunk = 256 << 10
+
 // body is a buffer from the pool that holds a request body. It has one owner,
 // and what is read from it must not be used after free.
 type body struct {
@@ -33,6 +37,13 @@ func (b *body) free() {
 		b.pool.Put(b.buf)
 		b.buf = nil
 	}
+}
+
+// give makes the buffer somebody else's, who calls the result when done.
+func (b *body) give() (free func()) {
+	given := *b
+	b.buf = nil
+	return given.free
 }
 
 // grow replaces the buffer by one of n bytes, keeping the first used.
@@ -63,7 +74,7 @@ func readBody(r *http.Request, b *body, c *claim, limit int) ([]byte, *otlp.Refu
 		}
 		b.grow(size, used)
 		for used < size {
-			n, err := r.Body.Read((*b.buf)[used:size])
+			n, err := r.Body.Read((*b.buf)[used:min(size, used+readChunk)])
 			used += n
 			switch {
 			case err == io.EOF && used <= limit:

@@ -12,7 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/penstock-otel/penstock/internal/grpcwire"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/pkg/codec"
 )
@@ -124,7 +123,7 @@ func FuzzBodies(f *testing.F) {
 	limits.MaxRequestBytes, limits.MaxInFlightBytes = 64<<10, 1<<20
 	in := NewIntake(limits, nil, NewMetrics(prometheus.NewRegistry()), nil)
 	f.Cleanup(in.Close)
-	h := &HTTP{intake: in, pool: grpcwire.NewMeteredPool(in.maxIdle())}
+	h := &HTTP{intake: in, pool: in.buffers()}
 	f.Fuzz(func(t *testing.T, encoding, as uint8, declared bool, b []byte) {
 		r, err := http.NewRequest(http.MethodPost, "/v1/traces", io.NopCloser(bytes.NewReader(b)))
 		if err != nil {

@@ -61,7 +61,7 @@ func newGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Confi
 	if err != nil {
 		return nil, fmt.Errorf("listen for OTLP/gRPC: %w; change gateway.grpc.listen", err)
 	}
-	g := &GRPC{intake: in, pool: grpcwire.NewMeteredPool(in.maxIdle()), health: newHealth(),
+	g := &GRPC{intake: in, pool: in.buffers(), health: newHealth(),
 		receiving: receiving{timeout: time.Duration(c.ReadTimeout)}}
 	g.listen = &handshakes{Listener: &gate{
 		Listener: in.capped(readAheads{l}, transportGRPC),

@@ -41,7 +41,7 @@ func newHTTP(ctx context.Context, c HTTPConfig, in *Intake, tlsConfig *tls.Confi
 	if err != nil {
 		return nil, fmt.Errorf("listen for OTLP/HTTP: %w; change gateway.http.listen", err)
 	}
-	h := &HTTP{intake: in, listen: in.capped(l, transportHTTP), pool: grpcwire.NewMeteredPool(in.maxIdle()), prefix: c.PathPrefix}
+	h := &HTTP{intake: in, listen: in.capped(l, transportHTTP), pool: in.buffers(), prefix: c.PathPrefix}
 	in.admission.pressed = func() { h.receiving.end(patience, errPressure) }
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -122,16 +122,16 @@ func (h *HTTP) serve(w http.ResponseWriter, r *http.Request, s otlp.Signal, web 
 	}
 	defer v.leave()
 	raw := body{pool: h.pool}
+	defer raw.free() // unless it is given away
 	ended := h.watch(w, r)
 	payload, refusal := h.payload(r, &raw, v, f)
 	ended()
 	if refusal != nil {
-		raw.free()
 		refuse(w, r, v.refused(0, refusal))
 		return
 	}
 	v.held.shrink(len(payload))
-	result, refusal := v.accept(r.Context(), payload, raw.free)
+	result, refusal := v.accept(r.Context(), payload, raw.give())
 	if refusal != nil {
 		refuse(w, r, refusal)
 		return

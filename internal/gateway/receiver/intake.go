@@ -11,6 +11,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/gateway/committer"
+	"github.com/penstock-otel/penstock/internal/grpcwire"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
@@ -37,6 +38,7 @@ type Intake struct {
 	log       *slog.Logger
 	said      *app.Repeat // of refusals that an operator should know of
 	draining  atomic.Bool
+	large     *grpcwire.Large
 	strict    atomic.Bool // limits.reject_bad_utf8, which can change
 
 	// Door says who a request is of, and how much that one may send. Set it before
@@ -59,7 +61,8 @@ const sayEvery = 30 * time.Second
 
 // NewIntake makes the intake of one gateway.
 func NewIntake(l Limits, c Committer, m *Metrics, log *slog.Logger) *Intake {
-	in := &Intake{limits: l, commit: c, admission: admission{limit: int64(l.MaxInFlightBytes)}, metrics: m, log: log, said: app.NewRepeat(log, sayEvery)}
+	in := &Intake{limits: l, commit: c, admission: admission{limit: int64(l.MaxInFlightBytes)}, metrics: m, log: log, said: app.NewRepeat(log, sayEvery),
+		large: grpcwire.NewLarge(int64(l.MaxInFlightBytes)/2, keepLarge)}
 	in.RejectBadUTF8(l.RejectBadUTF8)
 	return in
 }
@@ -198,10 +201,14 @@ func (in *Intake) capped(l net.Listener, transport string) net.Listener {
 		refused: func(why string) { in.metrics.connections.WithLabelValues(transport, why).Inc() }}
 }
 
-// maxIdleBuffers is what each listener keeps for reuse: enough for full load, and
-// nothing of the buffers of huge requests.
-const maxIdleBuffers = 8 << 20
+// What is kept for reuse: enough small buffers on each listener for full load, and
+// large ones for the two together and a few seconds.
+const (
+	maxIdleBuffers = 8 << 20
+	keepLarge      = 5 * time.Second
+)
 
-// maxIdle is how many bytes a server keeps in buffers that wait for their next
-// use.
-func (in *Intake) maxIdle() int64 { return min(int64(in.limits.MaxInFlightBytes), maxIdleBuffers) }
+// buffers is the pool of one listener.
+func (in *Intake) buffers() *grpcwire.MeteredPool {
+	return grpcwire.NewMeteredPool(min(int64(in.limits.MaxInFlightBytes), maxIdleBuffers)).WithLarge(in.large)
+}
