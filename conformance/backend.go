@@ -2,8 +2,11 @@ package conformance
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"regexp"
@@ -108,6 +111,7 @@ func (w *watch) await(ctx context.Context, n int, patience time.Duration) bool {
 // backend is one scripted server. It starts and stops again at its address.
 type backend struct {
 	addr  string
+	tls   *tls.Config // nil: plain text
 	serve func(*backend, http.ResponseWriter, *http.Request)
 
 	mu      sync.Mutex
@@ -120,12 +124,12 @@ type backend struct {
 // backends of a run; those without an address are nil.
 type backends struct{ grpc, http *backend }
 
-func (b *backends) start(grpcAddr, httpAddr string) error {
+func (b *backends) start(grpcAddr, httpAddr string, c *tls.Config) error {
 	if grpcAddr != "" {
-		b.grpc = &backend{addr: grpcAddr, serve: serveGRPC}
+		b.grpc = &backend{addr: grpcAddr, tls: c, serve: serveGRPC}
 	}
 	if httpAddr != "" {
-		b.http = &backend{addr: httpAddr, serve: serveHTTP}
+		b.http = &backend{addr: httpAddr, tls: c, serve: serveHTTP}
 	}
 	for _, x := range b.list() {
 		x.watches = map[string]*watch{}
@@ -173,13 +177,20 @@ func (b *backend) up() error {
 	var p http.Protocols
 	p.SetHTTP1(true)
 	p.SetUnencryptedHTTP2(true)
+	p.SetHTTP2(true)
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.serve(b, w, r) }),
 		Protocols: &p, ReadHeaderTimeout: 20 * time.Second, MaxHeaderBytes: 64 << 10,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }}
 	b.mu.Lock()
 	b.server = srv
 	b.mu.Unlock()
-	b.served.Go(func() { _ = srv.Serve(l) }) // ends with down
+	if b.tls == nil {
+		b.served.Go(func() { _ = srv.Serve(l) }) // ends with down
+		return nil
+	}
+	srv.TLSConfig = b.tls.Clone()
+	srv.ErrorLog = log.New(io.Discard, "", 0) // handshakes that a client broke off
+	b.served.Go(func() { _ = srv.ServeTLS(l, "", "") })
 	return nil
 }
 

@@ -42,6 +42,8 @@ type Config struct {
 	// BackendGRPC and BackendHTTP are addresses to listen on, to which the
 	// endpoint has been configured to export.
 	BackendGRPC, BackendHTTP string
+	// BackendTLS has the certificate of the backends; nil: they speak plain text.
+	BackendTLS *tls.Config
 	// Patience is how long something that has to arrive is waited for. Default
 	// 60 s.
 	Patience time.Duration
@@ -169,7 +171,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	if err := s.reach(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.backends.start(c.BackendGRPC, c.BackendHTTP); err != nil {
+	if err := s.backends.start(c.BackendGRPC, c.BackendHTTP, c.BackendTLS); err != nil {
 		return nil, err
 	}
 	defer s.backends.stop()

@@ -24,14 +24,14 @@ const conformancePatience = 12 * time.Minute
 const conformanceDestination = "retry: {initial: 200ms, max: 5s}, breaker: {failures: 0}, on_refusal: strict"
 
 // conforming starts Penstock for the suite, with destinations at two addresses on
-// which the suite will listen.
-func conforming(t *testing.T) (up *harness.Role, grpc, http string) {
+// which the suite will listen, with TLS when it has the file of an authority.
+func conforming(t *testing.T, ca string) (up *harness.Role, grpc, http string) {
 	t.Helper()
 	t.Setenv("PENSTOCK_GATEWAY_COMPRESSION_CODEC", "none") // an item can be too large for the queue
 	grpc, http = harness.FreeAddr(t), harness.FreeAddr(t)
 	up = harness.NewUpTo(t, harness.Queue{Dir: t.TempDir(), Durability: "process", MaxBytes: "2GiB"}, harness.Destinations(
-		harness.Destination{Name: "grpc", Protocol: "grpc", Endpoint: grpc, More: conformanceDestination},
-		harness.Destination{Name: "http", Protocol: "http", Endpoint: http, More: conformanceDestination}))
+		harness.Destination{Name: "grpc", Protocol: "grpc", Endpoint: grpc, CA: ca, More: conformanceDestination},
+		harness.Destination{Name: "http", Protocol: "http", Endpoint: http, CA: ca, More: conformanceDestination}))
 	up.Start()
 	return up, grpc, http
 }
@@ -78,7 +78,7 @@ var ports = []string{"G12", "H15"}
 // TestConformance: the OTLP conformance suite over gRPC and HTTP, and its scripts
 // for Penstock as a client; at its end the process stops in order.
 func TestConformance(t *testing.T) {
-	up, grpc, http := conforming(t)
+	up, grpc, http := conforming(t, "")
 	runConformance(t, ports, "-grpc", up.GRPCAddr, "-http", "http://"+up.HTTPAddr, "-backend-grpc", grpc, "-backend-http", http,
 		"-overload", "-quiet", "3s", "-rejected-item-bytes", fmt.Sprint(16<<20), "-client-max-bytes", fmt.Sprint(3584<<10),
 		"-metrics-url", "http://"+up.AdminAddr+"/metrics", "-undelivered-metric", "^penstock_exporter_dead_letters_total",
@@ -88,17 +88,23 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestConformanceTLS: the rows for servers over gRPC with TLS and HTTPS.
+// TestConformanceTLS: the same over gRPC with TLS and HTTPS, in at the front and out
+// to the backends.
 func TestConformanceTLS(t *testing.T) {
 	cert, key := harness.Certificate(t)
 	for _, listener := range []string{"GRPC", "HTTP"} {
 		t.Setenv("PENSTOCK_GATEWAY_"+listener+"_TLS_CERT_FILE", cert)
 		t.Setenv("PENSTOCK_GATEWAY_"+listener+"_TLS_KEY_FILE", key)
 	}
-	up, grpc, http := conforming(t)
-	runConformance(t, ports, "-grpc", up.GRPCAddr, "-http", "https://"+up.HTTPAddr, "-tls", "-ca", cert, "-rows", "T,G,H,J,D1,D2,D3,D5,X",
-		"-backend-grpc", grpc, "-backend-http", http, "-overload", "-quiet", "3s", "-rejected-item-bytes", fmt.Sprint(16<<20))
-	up.Terminate()
+	up, grpc, http := conforming(t, cert)
+	runConformance(t, ports, "-grpc", up.GRPCAddr, "-http", "https://"+up.HTTPAddr, "-tls", "-ca", cert,
+		"-backend-grpc", grpc, "-backend-http", http, "-backend-cert", cert, "-backend-key", key,
+		"-overload", "-quiet", "3s", "-rejected-item-bytes", fmt.Sprint(16<<20), "-client-max-bytes", fmt.Sprint(3584<<10),
+		"-metrics-url", "http://"+up.AdminAddr+"/metrics", "-undelivered-metric", "^penstock_exporter_dead_letters_total",
+		"-stop-pid", fmt.Sprint(up.PID()))
+	if code := up.Wait(30 * time.Second); code != 0 {
+		t.Errorf("exit code %d after the suite's SIGTERM", code)
+	}
 }
 
 // TestConformanceResults: what is checked in has every row, and Penstock passes

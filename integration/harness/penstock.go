@@ -118,20 +118,25 @@ func HTTPDestination(addr string) string {
 // Destination is one of several.
 type Destination struct {
 	Name, Protocol, Endpoint string
+	CA                       string // file of the backend's authority; empty: plain text
 	More                     string // further keys, as YAML in braces has them
 }
 
-// Destinations is the destinations section for these, over plain text.
+// Destinations is the destinations section for these.
 func Destinations(list ...Destination) string {
 	out := "destinations:\n"
 	for _, d := range list {
 		if d.More != "" {
 			d.More = ", " + d.More
 		}
-		if d.Protocol == "http" {
-			d.Endpoint = "http://" + d.Endpoint
+		scheme, secure := "http://", "{insecure: true}"
+		if d.CA != "" {
+			scheme, secure = "https://", fmt.Sprintf("{ca_file: %q}", d.CA)
 		}
-		out += fmt.Sprintf("  - {name: %s, protocol: %s, endpoints: [%q], tls: {insecure: true}, compression: none%s}\n", d.Name, d.Protocol, d.Endpoint, d.More)
+		if d.Protocol == "http" {
+			d.Endpoint = scheme + d.Endpoint
+		}
+		out += fmt.Sprintf("  - {name: %s, protocol: %s, endpoints: [%q], tls: %s, compression: none%s}\n", d.Name, d.Protocol, d.Endpoint, secure, d.More)
 	}
 	return out
 }

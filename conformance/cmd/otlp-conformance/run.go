@@ -30,6 +30,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (failed b
 	if o.Config.TLS, err = o.tls.config(); err != nil {
 		return false, err
 	}
+	if o.BackendTLS, err = o.tls.backend(); err != nil {
+		return false, err
+	}
 	if o.metric != "" {
 		if o.Undelivered, err = metric(o.metricsURL, o.metric); err != nil {
 			return false, err

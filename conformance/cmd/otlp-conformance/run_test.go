@@ -15,18 +15,20 @@ import (
 
 func TestUsage(t *testing.T) {
 	for args, want := range map[string]string{
-		"":                                   "no endpoint",
-		"-o yaml":                            "want table, json or junit",
-		"-grpc 127.0.0.1:1 x":                `argument "x"`,
-		"-compare":                           "wants reports",
-		"-compare nothing.json":              "nothing.json",
-		"-grpc 127.0.0.1:1 -ca x":            "without -tls",
-		"-grpc 127.0.0.1:1 -tls -ca x":       "open x",
-		"-grpc 127.0.0.1:1 -tls -cert x":     "-cert and -key",
-		"-grpc 127.0.0.1:1 -metrics-url x":   "go together",
-		"-grpc 127.0.0.1:1 -header x":        "want name=value",
-		"-grpc 127.0.0.1:1 -skip-verify":     "without -tls",
-		"-grpc 127.0.0.1:1 -rows Z -o junit": `row "Z"`,
+		"":                                  "no endpoint",
+		"-o yaml":                           "want table, json or junit",
+		"-grpc 127.0.0.1:1 x":               `argument "x"`,
+		"-compare":                          "wants reports",
+		"-compare nothing.json":             "nothing.json",
+		"-grpc 127.0.0.1:1 -ca x":           "without -tls",
+		"-grpc 127.0.0.1:1 -tls -ca x":      "open x",
+		"-grpc 127.0.0.1:1 -tls -cert x":    "-cert and -key",
+		"-grpc 127.0.0.1:1 -metrics-url x":  "go together",
+		"-grpc 127.0.0.1:1 -backend-cert x": "-backend-cert and -backend-key go together",
+		"-grpc 127.0.0.1:1 -backend-cert /no.pem -backend-key /no.pem": "no such file",
+		"-grpc 127.0.0.1:1 -header x":                                  "want name=value",
+		"-grpc 127.0.0.1:1 -skip-verify":                               "without -tls",
+		"-grpc 127.0.0.1:1 -rows Z -o junit":                           `row "Z"`,
 	} {
 		var out, errs bytes.Buffer
 		_, err := run(t.Context(), strings.Fields(args), &out, &errs)

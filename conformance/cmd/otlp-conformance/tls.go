@@ -13,6 +13,8 @@ import (
 type tlsFlags struct {
 	on, skipVerify      bool
 	ca, cert, key, name string
+
+	backendCert, backendKey string
 }
 
 func (t *tlsFlags) add(f *flag.FlagSet) {
@@ -22,12 +24,29 @@ func (t *tlsFlags) add(f *flag.FlagSet) {
 	f.StringVar(&t.key, "key", "", "file of its key")
 	f.StringVar(&t.name, "server-name", "", "name in the endpoint's certificate (default the host of its address)")
 	f.BoolVar(&t.skipVerify, "skip-verify", false, "do not verify the endpoint's certificate")
+	f.StringVar(&t.backendCert, "backend-cert", "", "file of a certificate: the backends speak TLS with it")
+	f.StringVar(&t.backendKey, "backend-key", "", "file of its key")
+}
+
+// backend is nil for backends in plain text.
+func (t *tlsFlags) backend() (*tls.Config, error) {
+	if (t.backendCert == "") != (t.backendKey == "") {
+		return nil, errors.New("-backend-cert and -backend-key go together")
+	}
+	if t.backendCert == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(t.backendCert, t.backendKey)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
 }
 
 // config is nil without TLS.
 func (t *tlsFlags) config() (*tls.Config, error) {
 	if !t.on {
-		if *t != (tlsFlags{}) {
+		if *t != (tlsFlags{backendCert: t.backendCert, backendKey: t.backendKey}) {
 			return nil, errors.New("flags of TLS without -tls")
 		}
 		return nil, nil
