@@ -31,7 +31,10 @@ func (x *Runner) work(ctx context.Context, r *Run, h Handler, slot int, leased t
 		log.Error("job failed", "error", err)
 		return
 	}
-	log.Info("job left", "phase", phase, "error", err)
+	if err != nil { // stopped or cancelled: why
+		log = log.With("error", err)
+	}
+	log.Info("job left", "phase", phase)
 }
 
 // handle runs the handler; a panic is its error.
