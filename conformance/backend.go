@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
@@ -118,6 +117,7 @@ type backend struct {
 	watches map[string]*watch // mu; by mark
 	seen    []*arrival        // mu; the first few of all, for rows about every request
 	server  *http.Server      // mu; nil: down
+	refused handshakes
 	served  sync.WaitGroup
 }
 
@@ -189,7 +189,7 @@ func (b *backend) up() error {
 		return nil
 	}
 	srv.TLSConfig = b.tls.Clone()
-	srv.ErrorLog = log.New(io.Discard, "", 0) // handshakes that a client broke off
+	srv.ErrorLog = log.New(&b.refused, "", 0)
 	b.served.Go(func() { _ = srv.ServeTLS(l, "", "") })
 	return nil
 }

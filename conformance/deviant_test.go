@@ -1,7 +1,9 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -111,27 +113,51 @@ func TestServerThatDeviatesIsFound(t *testing.T) {
 	}
 }
 
-// exporter forwards what a deviant takes to a backend over gRPC: up to tries
-// times, without a wait and whatever is answered, or until it is taken.
-func exporter(t *testing.T, to string, tries int, untilTaken bool) func(string, http.Header, []byte) {
-	h2 := newH2(nil)
+// exporter forwards what a deviant takes to a backend, as it came, over TLS unless
+// secure is nil: up to tries times, without a wait and whatever is answered, or
+// until it is taken.
+func exporter(t *testing.T, to string, secure *tls.Config, tries int, untilTaken bool) func(string, http.Header, []byte) {
+	h1, h2, scheme := newHTTP(secure, false), newH2(secure), "http://"
+	if secure != nil {
+		scheme = "https://"
+	}
+	t.Cleanup(h1.CloseIdleConnections)
 	t.Cleanup(h2.CloseIdleConnections)
-	return func(method string, _ http.Header, body []byte) {
+	send := func(req *http.Request) (taken bool) {
+		if req.Header.Get("Content-Type") != "application/grpc" {
+			a, err := readHTTP(h1.RoundTrip(req))
+			return err == nil && a.status == http.StatusOK
+		}
+		req.Header.Set("Te", "trailers")
+		a, err := readGRPC(h2.RoundTrip(req))
+		return err == nil && a.code == 0
+	}
+	return func(path string, header http.Header, body []byte) {
 		for range tries {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+to+method, strings.NewReader(string(body)))
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, scheme+to+path, bytes.NewReader(body))
 			if err != nil {
 				t.Error(err)
 			}
-			req.Header.Set("Content-Type", "application/grpc")
-			req.Header.Set("Te", "trailers")
-			a, err := readGRPC(h2.RoundTrip(req))
+			req.Header.Set("Content-Type", header.Get("Content-Type"))
+			taken := send(req)
 			cancel()
-			if untilTaken && err == nil && a.code == 0 {
+			if untilTaken && taken {
 				return
 			}
 		}
 	}
+}
+
+// freeAddr is an address on which a backend can listen.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 func TestClientThatDeviatesIsFound(t *testing.T) {
@@ -149,13 +175,8 @@ func TestClientThatDeviatesIsFound(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			d := newDeviant(t)
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			backend := l.Addr().String()
-			_ = l.Close()
-			d.export = exporter(t, backend, x.tries, x.untilTaken)
+			backend := freeAddr(t)
+			d.export = exporter(t, backend, nil, x.tries, x.untilTaken)
 			got := outcomes(t, Config{GRPC: d.addr, BackendGRPC: backend, Rows: rows, Patience: 2 * time.Second, Quiet: 300 * time.Millisecond})
 			wantOutcomes(t, got, x.want)
 		})
@@ -220,6 +241,8 @@ func TestConfigIsChecked(t *testing.T) {
 		`row "Q7"`:                  {GRPC: "x:1", Rows: []string{"Q7"}},
 		"64 KiB to 1 GiB":           {GRPC: "x:1", MaxRequestBytes: 1},
 		"connect: connection refus": {GRPC: "127.0.0.1:1"},
+		"and no backend":            {GRPC: "x:1", BackendTLS: &tls.Config{}},
+		"has no certificate":        {GRPC: "x:1", BackendGRPC: "127.0.0.1:0", BackendTLS: &tls.Config{}},
 	} {
 		if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %s", c, err, want)

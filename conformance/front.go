@@ -38,7 +38,7 @@ func (s *suite) throughAs(ctx context.Context, b *backend, sig signal, mark stri
 		return nil, err
 	}
 	if !w.await(ctx, 1, s.Patience) {
-		return nil, fmt.Errorf("what the endpoint took did not arrive at the backend %s within %s: is it configured to export there?", b.addr, s.Patience)
+		return nil, fmt.Errorf("what the endpoint took did not arrive at the backend %s within %s: is it configured to export there?%s", b.addr, s.Patience, b.refused.hint())
 	}
 	return w, nil
 }

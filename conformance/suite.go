@@ -43,6 +43,7 @@ type Config struct {
 	// endpoint has been configured to export.
 	BackendGRPC, BackendHTTP string
 	// BackendTLS has the certificate of the backends; nil: they speak plain text.
+	// It goes with at least one of their addresses.
 	BackendTLS *tls.Config
 	// Patience is how long something that has to arrive is waited for. Default
 	// 60 s.
@@ -96,6 +97,14 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxRequestBytes < 64<<10 || c.MaxRequestBytes > 1<<30 {
 		return c, fmt.Errorf("the limit of requests is %d bytes: want 64 KiB to 1 GiB", c.MaxRequestBytes)
+	}
+	if t := c.BackendTLS; t != nil {
+		switch {
+		case c.BackendGRPC == "" && c.BackendHTTP == "":
+			return c, errors.New("a certificate for backends, and no backend: give an address to listen on, for gRPC, HTTP or both")
+		case len(t.Certificates) == 0 && t.GetCertificate == nil && t.GetConfigForClient == nil:
+			return c, errors.New("the TLS of the backends has no certificate: they could not listen")
+		}
 	}
 	if c.Patience <= 0 {
 		c.Patience = time.Minute

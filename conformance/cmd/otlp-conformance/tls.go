@@ -9,7 +9,8 @@ import (
 	"os"
 )
 
-// tlsFlags say how to reach an endpoint that speaks TLS.
+// tlsFlags say how to reach an endpoint that speaks TLS, and what the backends show
+// to one that exports over it.
 type tlsFlags struct {
 	on, skipVerify      bool
 	ca, cert, key, name string
