@@ -18,7 +18,7 @@ type Noisy struct {
 	Rate    float64     `json:"quiet_items_per_second"`
 	Quota   int         `json:"noisy_quota_items_per_second"`
 	Offered float64     `json:"noisy_offered_items_per_second"`
-	Nice    int         `json:"noisy_nice"`
+	Idle    bool        `json:"noisy_generator_idle_priority"`
 	Windows []NoisyPair `json:"windows"`
 	// Ratio is the median over the windows of the quiet one's P99 beside the noisy
 	// one to that alone.
@@ -35,7 +35,8 @@ type NoisyPair struct {
 type noisyOptions struct {
 	dir, penstock, results, durability string
 	rate, times                        float64
-	quota, pairs, nice                 int
+	quota, pairs                       int
+	idle                               bool
 	window                             time.Duration
 	set                                list
 }
@@ -53,7 +54,7 @@ func runNoisy(ctx context.Context, args []string, out, errs io.Writer) error {
 	f.Float64Var(&o.rate, "rate", 20_000, "spans a second of the quiet tenant, 100 a request")
 	f.IntVar(&o.quota, "quota", 5_000, "items_per_second of the noisy tenant")
 	f.Float64Var(&o.times, "times", 10, "how many times its quota the noisy tenant sends")
-	f.IntVar(&o.nice, "nice", 19, "priority of the noisy tenant's generator, which in life has cores of its own; 0: it takes its share of these")
+	f.BoolVar(&o.idle, "idle", true, "the noisy tenant's generator runs when nobody else wants the core (SCHED_IDLE): in life it has its own")
 	f.IntVar(&o.pairs, "pairs", 7, "windows of each kind")
 	f.DurationVar(&o.window, "window", 6*time.Second, "length of a window")
 	f.Var(&o.set, "set", "key=value handed to penstock up; may be repeated")
@@ -84,12 +85,16 @@ func runNoisy(ctx context.Context, args []string, out, errs io.Writer) error {
 }
 
 func measureNoisy(ctx context.Context, o noisyOptions, bin string, errs io.Writer) (n Noisy, err error) {
-	n.Rate, n.Quota, n.Offered, n.Nice = o.rate, o.quota, o.times*float64(o.quota), o.nice
+	n.Rate, n.Quota, n.Offered, n.Idle = o.rate, o.quota, o.times*float64(o.quota), o.idle
 	s, err := build(ctx, o.dir, bin, o.durability, fmt.Sprintf("tenants:\n  overrides:\n    - {name: noisy, items_per_second: %d}\n", o.quota), o.set)
 	if err != nil {
 		return n, err
 	}
 	defer s.clear()
+	policy := "-o" // as everybody
+	if o.idle {
+		policy = "-i"
+	}
 	for i := range o.pairs {
 		var p NoisyPair
 		alone := func() (err error) {
@@ -97,7 +102,7 @@ func measureNoisy(ctx context.Context, o noisyOptions, bin string, errs io.Write
 			return err
 		}
 		beside := func() (err error) {
-			noisy, err := start(s.dir, "noisy", "nice", true, "-n", strconv.Itoa(o.nice), s.self, "generate", "-target", s.grpc, "-signal", "traces", "-items", strconv.Itoa(liveItems),
+			noisy, err := start(s.dir, "noisy", "chrt", true, policy, "0", s.self, "generate", "-target", s.grpc, "-signal", "traces", "-items", strconv.Itoa(liveItems),
 				"-clients", strconv.Itoa(liveClients), "-rate", fmt.Sprint(n.Offered), "-tenant", "noisy", "-stubborn", "-seed", "2")
 			if err != nil {
 				return err

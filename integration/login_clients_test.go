@@ -89,7 +89,7 @@ func (d *door) code(err error) int {
 			}
 		}
 	}
-	for _, w := range []string{"tls", "certificate", "connection reset", "broken pipe", "eof", "server closed", "closed network connection"} {
+	for _, w := range []string{"tls", "certificate", "connection reset", "broken pipe", "eof", "server closed", "closed network connection", "could not be established"} {
 		if strings.Contains(text, w) {
 			return 0
 		}

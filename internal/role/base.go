@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -133,18 +132,6 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 		b.openReload(hangups)
 		return nil
 	})
-}
-
-// gcPercent is GOGC unless the operator sets it.
-const gcPercent = 25
-
-// tuneCollector lets the heap grow by a quarter of what lives, unless the operator
-// says otherwise by GOGC: nearly all of it are pooled buffers without pointers,
-// which cost the collector next to nothing. GOMEMLIMIT is the runtime's own.
-func tuneCollector() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 }
 
 func (b *base) serveAdmin() error {
