@@ -195,6 +195,7 @@ type answer struct {
 // hurl posts a body over HTTP/1.1.
 func (v victim) hurl(t *testing.T, c *http.Client, contentType, encoding string, body []byte) answer {
 	t.Helper()
+	pace(t, len(body))
 	r, err := http.NewRequest(http.MethodPost, "http://"+v.HTTPAddr+"/v1/traces", bytes.NewReader(body))
 	if err != nil {
 		t.Error(err)
@@ -210,6 +211,7 @@ func (v victim) hurl(t *testing.T, c *http.Client, contentType, encoding string,
 // hurlRPC sends a message in its frame over HTTP/2, as gRPC.
 func (v victim) hurlRPC(t *testing.T, c *http.Client, encoding string, message []byte) answer {
 	t.Helper()
+	pace(t, len(message))
 	head := []byte{0, 0, 0, 0, 0}
 	if encoding != "" {
 		head[0] = 1

@@ -82,6 +82,7 @@ func flood(t *testing.T, addr string, n int, deaf bool, next func(i int) []byte)
 	var b []byte
 	for i := range n {
 		if b = append(b, next(i)...); len(b) > 16<<10 || i == n-1 {
+			pace(t, len(b))
 			if _, err := c.Write(b); err != nil {
 				return i, true
 			}
@@ -161,7 +162,11 @@ func TestHostileHTTP2(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			underAttack(t, func(t *testing.T, v victim) {
+			rss := int64(hostileRSS)
+			if name == "DATA beyond the windows" {
+				rss = halvesRSS
+			}
+			underAttackWithin(t, rss, func(t *testing.T, v victim) {
 				four(func() {
 					for _, to := range []struct {
 						addr    string

@@ -21,6 +21,7 @@ type Large struct {
 	mu    sync.Mutex
 	free  []idleBuffer // mu; the one that was given back first is first
 	idle  int64        // mu; bytes of free
+	out   int64        // mu; bytes that are lent
 	timer *time.Timer  // mu; for free; nil when there is none
 }
 
@@ -29,8 +30,8 @@ type idleBuffer struct {
 	since time.Time
 }
 
-// NewLarge keeps at most so many bytes, each buffer for keep after its last use or
-// a little longer.
+// NewLarge keeps what makes no more than most bytes together with what is lent, each
+// buffer for keep after its last use or a little longer.
 func NewLarge(most int64, keep time.Duration) *Large { return &Large{most: most, keep: keep} }
 
 // Idle is the number of bytes that wait for their next use.
@@ -48,7 +49,23 @@ func (l *Large) get(n int) *[]byte {
 		return b
 	}
 	b := make([]byte, n, (n+largeFrom-1)&^(largeFrom-1))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lent(&b)
 	return &b
+}
+
+// lent counts a buffer that is lent, and makes room for it. mu is held.
+func (l *Large) lent(b *[]byte) {
+	l.out += int64(cap(*b))
+	l.bound()
+}
+
+// bound lets go of the oldest beyond what may be kept. mu is held.
+func (l *Large) bound() {
+	for len(l.free) > 0 && l.idle+l.out > l.most {
+		l.remove(0)
+	}
 }
 
 // reuse takes the smallest that fits, the youngest of equals.
@@ -64,7 +81,9 @@ func (l *Large) reuse(n int) *[]byte {
 	if best < 0 {
 		return nil
 	}
-	return l.remove(best)
+	b := l.remove(best)
+	l.lent(b)
+	return b
 }
 
 // remove takes one out. mu is held.
@@ -83,9 +102,8 @@ func (l *Large) put(b *[]byte) {
 	defer l.mu.Unlock()
 	l.free = append(l.free, idleBuffer{b, time.Now()})
 	l.idle += int64(cap(*b))
-	for l.idle > l.most {
-		l.remove(0)
-	}
+	l.out -= int64(cap(*b))
+	l.bound()
 	if l.timer == nil && len(l.free) > 0 {
 		l.timer = time.AfterFunc(l.keep, l.expire)
 	}

@@ -24,10 +24,12 @@ func TestLargeBuffersAreUsedAgain(t *testing.T) {
 		if p.InUse() != 0 || l.Idle() != 11<<20 {
 			t.Errorf("in use %d, idle %d", p.InUse(), l.Idle())
 		}
-		if b := other.Get(5 << 20); &(*b)[0] == first { // half of it would be wasted
+		five := other.Get(5 << 20)
+		if &(*five)[0] == first { // half of it would be wasted
 			t.Error("a much larger one was taken")
 		}
-		if b := other.Get(6 << 20); &(*b)[0] != first || len(*b) != 6<<20 || l.Idle() != 0 || other.InUse() != 16<<20 {
+		six := other.Get(6 << 20)
+		if &(*six)[0] != first || len(*six) != 6<<20 || l.Idle() != 0 || other.InUse() != 16<<20 {
 			t.Errorf("it was not taken: idle %d, in use %d", l.Idle(), other.InUse())
 		}
 		for range 5 {
@@ -48,6 +50,10 @@ func TestLargeBuffersAreUsedAgain(t *testing.T) {
 		if l.Idle() != 0 {
 			t.Errorf("%d bytes are kept for good", l.Idle())
 		}
+		other.Put(five)
+		other.Put(six)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		var out []*[]byte
 		for range 4 {
 			out = append(out, p.Get(12<<20))
@@ -58,6 +64,11 @@ func TestLargeBuffersAreUsedAgain(t *testing.T) {
 		if l.Idle() != 24<<20 {
 			t.Errorf("%d bytes are kept, want no more than 32 MiB", l.Idle())
 		}
+		huge := p.Get(30 << 20)
+		if l.Idle() != 0 {
+			t.Errorf("%d bytes are kept beside 30 MiB that are lent", l.Idle())
+		}
+		p.Put(huge)
 		time.Sleep(2 * time.Second)
 	})
 }

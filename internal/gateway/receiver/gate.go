@@ -22,6 +22,7 @@ type gate struct {
 	net.Listener
 	inUse    func() int64
 	limit    int64
+	crowd    func() int64 // bytes of all that is received, decoded or waits; more than inUse
 	crowded  int64
 	heavy    int64
 	turn     chan struct{} // of capacity 1; full while a heavy connection has its turn
@@ -112,7 +113,7 @@ func (c *gatedConn) yield() {
 
 // Read waits while the gate is shut.
 func (c *gatedConn) Read(p []byte) (int, error) {
-	if c.gate.shut() || c.gate.inUse() > c.gate.crowded && c.heavy() {
+	if c.gate.shut() || c.gate.crowd() > c.gate.crowded && c.heavy() {
 		if err := c.wait(); err != nil {
 			return 0, err
 		}
@@ -174,7 +175,7 @@ func (c *gatedConn) wait() error {
 			c.gate.relieve()
 		case <-tick.C:
 		}
-		if !c.gate.shut() && (c.gate.inUse() <= c.gate.crowded || !c.heavy()) {
+		if !c.gate.shut() && (c.gate.crowd() <= c.gate.crowded || !c.heavy()) {
 			return nil
 		}
 	}

@@ -66,6 +66,7 @@ func newGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Confi
 	g.listen = &handshakes{Listener: &gate{
 		Listener: in.capped(readAheads{l}, transportGRPC),
 		inUse:    g.pool.InUse, limit: 2 * int64(in.limits.MaxInFlightBytes), patience: patience,
+		crowd:   func() int64 { return g.pool.InUse() + in.InFlightBytes() },
 		crowded: int64(in.limits.MaxInFlightBytes) / 4, heavy: largeBytes, turn: make(chan struct{}, 1),
 		relieve: func() { g.relieve(patience) }, waited: in.metrics.gateWaits.Inc,
 		abused: in.metrics.connections.WithLabelValues(transportGRPC, "calls_given_up").Inc,

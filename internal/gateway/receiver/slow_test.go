@@ -239,7 +239,7 @@ func TestHeavyConnectionsTakeTurns(t *testing.T) {
 // A connection that is closed while it waits for its turn, or has it, leaves the
 // turn to others.
 func TestTurnOfAClosedConnection(t *testing.T) {
-	g := &gate{inUse: func() int64 { return 1 }, limit: 2, crowded: 0, heavy: 0, patience: time.Hour, turn: make(chan struct{}, 1),
+	g := &gate{inUse: func() int64 { return 1 }, limit: 2, crowd: func() int64 { return 1 }, crowded: 0, heavy: 0, patience: time.Hour, turn: make(chan struct{}, 1),
 		relieve: func() {}, waited: func() {}}
 	conn := func() (*gatedConn, net.Conn, chan error) {
 		server, peer := net.Pipe()
@@ -313,7 +313,7 @@ func TestGateLetsGoAtClose(t *testing.T) {
 	server, peer := net.Pipe()
 	defer peer.Close()
 	waits := 0
-	g := &gate{inUse: func() int64 { return 1 }, patience: time.Hour, waited: func() { waits++ }}
+	g := &gate{inUse: func() int64 { return 1 }, crowd: func() int64 { return 1 }, patience: time.Hour, waited: func() { waits++ }}
 	c := &gatedConn{Conn: server, gate: g, closed: make(chan struct{})}
 	done := make(chan error)
 	go func() {
