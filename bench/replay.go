@@ -29,6 +29,8 @@ type Replay struct {
 type ReplayPair struct {
 	Alone  generated `json:"alone"`
 	Beside generated `json:"beside_replay"`
+	// Ended: the replay was over before the window, so that Beside is in part alone.
+	Ended bool `json:"replay_ended_before,omitempty"`
 }
 
 type replayOptions struct {
@@ -97,7 +99,7 @@ func measureReplay(ctx context.Context, o replayOptions, bin string, errs io.Wri
 		var p ReplayPair
 		beside := func() error {
 			id := "bench-" + strconv.Itoa(i)
-			if _, err := ask(ctx, admin, "/api/v1/replay", map[string]any{"id": id, "destination": "bench", "to": to}); err != nil {
+			if _, err := ask(ctx, http.MethodPost, admin, "/api/v1/replay", map[string]any{"id": id, "destination": "bench", "to": to}); err != nil {
 				return err
 			}
 			g, err := live(o.window)
@@ -105,7 +107,11 @@ func measureReplay(ctx context.Context, o replayOptions, bin string, errs io.Wri
 			if err != nil {
 				return err
 			}
-			j, err := ask(ctx, admin, "/api/v1/replay/"+id+"/cancel", nil)
+			j, err := ask(ctx, http.MethodPost, admin, "/api/v1/replay/"+id+"/cancel", nil)
+			if errors.Is(err, errConflict) { // it has ended
+				p.Ended = true
+				j, err = ask(ctx, http.MethodGet, admin, "/api/v1/replay/"+id, nil)
+			}
 			r.Replayed += j.Progress.Done.Items
 			return err
 		}
@@ -123,6 +129,9 @@ func measureReplay(ctx context.Context, o replayOptions, bin string, errs io.Wri
 			}
 		}
 		fmt.Fprintf(errs, "p99 %.1f ms alone, %.1f ms beside a replay\n", p.Alone.P99, p.Beside.P99)
+		if p.Ended {
+			fmt.Fprintln(errs, "the replay was over before its window was: give it more by -fill")
+		}
 		r.Windows = append(r.Windows, p)
 	}
 	if r.Replayed == 0 {
@@ -181,14 +190,17 @@ type jobAnswer struct {
 	} `json:"progress"`
 }
 
-func ask(ctx context.Context, admin, path string, body any) (j jobAnswer, err error) {
+// errConflict is in the error of a request that does not fit the state of a job.
+var errConflict = errors.New("conflict")
+
+func ask(ctx context.Context, method, admin, path string, body any) (j jobAnswer, err error) {
 	var b []byte
 	if body != nil {
 		if b, err = json.Marshal(body); err != nil {
 			return j, err
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+admin+path, bytes.NewReader(b))
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+admin+path, bytes.NewReader(b))
 	if err != nil {
 		return j, err
 	}
@@ -202,7 +214,10 @@ func ask(ctx context.Context, admin, path string, body any) (j jobAnswer, err er
 	if err != nil {
 		return j, err
 	}
-	if resp.StatusCode/100 != 2 {
+	switch {
+	case resp.StatusCode == http.StatusConflict:
+		return j, fmt.Errorf("%s: %w: %s", path, errConflict, answer)
+	case resp.StatusCode/100 != 2:
 		return j, fmt.Errorf("%s: %s: %s", path, resp.Status, answer)
 	}
 	return j, json.Unmarshal(answer, &j)
