@@ -206,13 +206,13 @@ func (l *Log) run(ctx context.Context) {
 	}
 }
 
-// next takes the oldest action, or refusal if there is none.
+// next takes the oldest action, or refusal if there is none. Once it has told run
+// that all is stored and the Log stops, no later event finds a place: one that came
+// between run's end and Stop's would have nobody to store it.
 func (l *Log) next() (w waiting, ok, stopping bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.stopping {
-		l.collect(time.Now(), false)
-	}
+	l.collect(time.Now(), l.stopping)
 	for _, places := range []*[]waiting{&l.actions, &l.refusals} {
 		if len(*places) > 0 {
 			w = (*places)[0]
@@ -223,6 +223,7 @@ func (l *Log) next() (w waiting, ok, stopping bool) {
 			return w, true, l.stopping
 		}
 	}
+	l.stopped = l.stopping
 	return w, false, l.stopping
 }
 
