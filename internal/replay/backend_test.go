@@ -35,6 +35,20 @@ type backend struct {
 	took   []sent                   // mu
 	tries  int                      // mu
 	closed bool                     // mu
+	mute   string                   // mu; a log record whose request has no answer
+}
+
+// hangs makes the request with a log record wait for its end.
+func (b *backend) hangs(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mute = id
+}
+
+func (b *backend) silent(ids []string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mute != "" && slices.Contains(ids, b.mute)
 }
 
 func (b *backend) Export(ctx context.Context, q *exporter.Request) (exporter.Result, error) {
@@ -56,6 +70,10 @@ func (b *backend) Export(ctx context.Context, q *exporter.Request) (exporter.Res
 				s.ids = append(s.ids, lr.Body().Str())
 			}
 		}
+	}
+	if b.silent(s.ids) {
+		<-ctx.Done()
+		return exporter.Result{}, &exporter.Error{Kind: exporter.Retryable, Code: "canceled", Err: ctx.Err()}
 	}
 	if b.delay > 0 {
 		select {

@@ -86,7 +86,7 @@ type cramped struct {
 // Run implements job.Handler.
 func (h *Redriver) Run(ctx context.Context, run *job.Run) error {
 	j := run.Job()
-	x := &redriving{o: &h.o, track: &tracker{run: run}, to: map[string]*line{}, where: map[uint64]*line{}, partial: map[uint64]*ship.Progress{},
+	x := &redriving{o: &h.o, track: &tracker{run: run, defers: true}, to: map[string]*line{}, where: map[uint64]*line{}, partial: map[uint64]*ship.Progress{},
 		leaving: map[uint64]bool{}, cramped: map[uint64]*cramped{}}
 	x.remover.x = x
 	if err := json.Unmarshal(j.Spec, &x.r); err != nil {

@@ -345,6 +345,34 @@ func TestRedriveIsResumed(t *testing.T) {
 	})
 }
 
+// A letter that is not done when a redrive is paused costs the count of none behind
+// it, which are gone from the stream.
+func TestRedriveIsPausedBesideASlowLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		ids := r.buries("a", 20)
+		r.a.hangs(ids[0])
+		p := r.start()
+		id := r.redrive(replay.Redrive{})
+		time.Sleep(10 * time.Second)
+		r.wish(id, job.WishPause)
+		j := r.until(id, job.PhasePaused)
+		if j.Progress.Done.Messages != 19 {
+			t.Errorf("paused at %+v, want 19 done", j.Progress)
+		}
+		p.stop()
+		r.a.hangs("")
+		r.wish(id, job.WishRun)
+		p = r.start()
+		defer p.stop()
+		j = r.until(id, job.PhaseDone)
+		r.took(r.a, ids)
+		if j.Progress.Done.Messages != 20 || j.Progress.Duplicates.Messages != 1 { // the first may have been taken
+			t.Errorf("got %+v", j.Progress)
+		}
+	})
+}
+
 func TestRedriveAtARate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

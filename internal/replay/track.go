@@ -52,6 +52,8 @@ type tracker struct {
 	run *job.Run
 	// holds tells whether the streams are to be kept.
 	holds bool
+	// defers tells whether what is begun and not done can be put off.
+	defers bool
 
 	mu       sync.Mutex
 	cp       checkpoint
@@ -235,6 +237,9 @@ func (t *tracker) leave(finished bool) error {
 	if finished {
 		p.Next = p.End
 	}
+	if t.defers {
+		t.settle()
+	}
 	p.Ahead = max(p.Next, t.before)
 	for _, s := range t.pending {
 		if s.done || s.sent.Load() {
@@ -243,6 +248,24 @@ func (t *tracker) leave(finished bool) error {
 	}
 	t.mu.Unlock()
 	return t.keep(true)
+}
+
+// settle puts off what is begun and not done, so that what is done behind it counts:
+// a letter that is removed is not found again. mu is held, and nothing runs.
+func (t *tracker) settle() {
+	p := &t.cp.Points[t.cur]
+	for _, s := range t.pending {
+		p.Next = s.seq + 1
+		if s.done && !s.deferred {
+			s.out.into(&t.progress, s.again)
+			continue
+		}
+		t.cp.Deferred = append(t.cp.Deferred, s.seq)
+		if s.again || s.sent.Load() {
+			t.cp.Partly = append(t.cp.Partly, s.seq)
+		}
+	}
+	t.pending = nil
 }
 
 // endOrDefer notes what a letter came to, or that it is put off.
