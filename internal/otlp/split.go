@@ -75,7 +75,7 @@ const maxLevels = 5
 // level is a message that is being cut.
 type level struct {
 	tag      uint64 // of the field that holds it
-	envelope []byte // its fields that are repeated in each part
+	envelope run    // its fields that are repeated in each part
 }
 
 type splitter struct {
@@ -137,10 +137,10 @@ func (s *splitter) add(level int, r *run, f rawField) error {
 		return nil
 	}
 	lv := &s.levels[level+1]
-	lv.tag, lv.envelope = f.tag, lv.envelope[:0]
+	lv.tag, lv.envelope = f.tag, run{pieces: lv.envelope.pieces[:0]}
 	for g := range fields(f.value) {
 		if !g.in(cuts[s.sig][level+1]) {
-			lv.envelope = append(lv.envelope, g.raw...)
+			lv.envelope.add(g.raw)
 		}
 	}
 	return s.cut(level+1, f.value, run{})
@@ -178,10 +178,17 @@ func (r *run) add(b []byte) {
 	r.size += len(b)
 }
 
+func (r *run) appendTo(b []byte) []byte {
+	for _, p := range r.pieces {
+		b = append(b, p...)
+	}
+	return b
+}
+
 // size is that of a part which holds n bytes of fields on the level.
 func (s *splitter) size(level, n int) int {
 	for ; level > 0; level-- {
-		n += len(s.levels[level].envelope)
+		n += s.levels[level].envelope.size
 		n += sizeVarint(s.levels[level].tag) + sizeVarint(uint64(n))
 	}
 	return n
@@ -205,17 +212,15 @@ func (s *splitter) flush(level int, r *run) error {
 	inner := r.size
 	var sizes [maxLevels]int
 	for l := level; l > 0; l-- {
-		sizes[l] = inner + len(s.levels[l].envelope)
+		sizes[l] = inner + s.levels[l].envelope.size
 		inner = sizes[l] + sizeVarint(s.levels[l].tag) + sizeVarint(uint64(sizes[l]))
 	}
 	for l := 1; l <= level; l++ {
 		s.part = appendVarint(s.part, s.levels[l].tag)
 		s.part = appendVarint(s.part, uint64(sizes[l]))
-		s.part = append(s.part, s.levels[l].envelope...)
+		s.part = s.levels[l].envelope.appendTo(s.part)
 	}
-	for _, p := range r.pieces {
-		s.part = append(s.part, p...)
-	}
+	s.part = r.appendTo(s.part)
 	info, err := Check(s.sig, s.part, CheckOptions{RejectUTF8: true})
 	if err != nil {
 		return fmt.Errorf("BUG: a part of a sound request is not sound: %w", err)

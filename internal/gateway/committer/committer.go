@@ -75,7 +75,7 @@ type Request struct {
 // Add joins a request to a group and returns the claim on its outcome. It takes
 // Payload over and gives it back before it returns, because the bytes were copied,
 // or, when they are too large for a group and cannot be cut, after their commit and
-// from another goroutine. It fails with ErrStopped, or when a request too large for
+// from another goroutine. Items above MaxItemBytes are rejected in the Result. It fails with ErrStopped, or when a request too large for
 // a group would grow too much by being split.
 func (c *Committer) Add(r Request) (Ticket, error) {
 	kept := false
@@ -95,6 +95,10 @@ func (c *Committer) Add(r Request) (Ticket, error) {
 	}
 	var t Ticket
 	err := otlp.Split(r.Signal, r.Payload, int(c.cfg.MaxBytes), func(p []byte, info otlp.Info) error {
+		if most := int(c.cfg.MaxItemBytes); most > 0 && len(p) > most {
+			t.refuse(info.Items, len(p), most)
+			return nil
+		}
 		if len(p) == len(r.Payload) { // it is Payload: nothing could be cut
 			kept = true
 			t.one = l.keep(&r)

@@ -125,6 +125,40 @@ func TestItemTooLargeForTheQueueIsRejectedAlone(t *testing.T) {
 	}
 }
 
+// TestItemAboveTheBoundIsRejectedAlone: its neighbours are stored, and its client
+// hears what to do.
+func TestItemAboveTheBoundIsRejectedAlone(t *testing.T) {
+	cfg := one()
+	cfg.MaxBytes, cfg.MaxItemBytes = 64<<10, 128<<10
+	b := newBench(t, cfg, codec.None)
+	small, info := request(t, sample.New(1, sample.Shape{}), otlp.Traces, 3)
+	f := func(giant, items, rejected, messages int) {
+		t.Helper()
+		before := b.messages(t, "T")
+		p := giantSpan(giant)
+		if items > 1 {
+			p = append(bytes.Clone(small), p...)
+		}
+		released := 0
+		ticket, err := b.Add(Request{Signal: otlp.Traces, Payload: p, Info: otlp.Info{Items: items}, Release: func() { released++ }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := confirmed(t, ticket)
+		if got.Rejected != rejected || released != 1 || int(b.messages(t, "T")-before) != messages {
+			t.Errorf("%d bytes: %+v, released %d times, %d messages more", giant, got, released, b.messages(t, "T")-before)
+		}
+		if (got.Why == "") != (rejected == 0) || rejected > 0 && !strings.Contains(got.Why, "max_item_bytes is 128KiB") {
+			t.Errorf("%d bytes: %q", giant, got.Why)
+		}
+	}
+	f(200<<10, 1, 1, 0)
+	f(200<<10, info.Items+1, 1, 1)
+	f(100<<10, 1, 0, 1)
+	b.cfg.MaxItemBytes = 0
+	f(200<<10, 1, 0, 1)
+}
+
 // giantSpan is a request of one span whose name has n bytes.
 func giantSpan(n int) []byte {
 	field := func(number byte, b []byte) []byte {
@@ -289,6 +323,7 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 	f(func(c *Config) { c.MaxBytes = 1 }, "max_bytes is 1B")
+	f(func(c *Config) { c.MaxItemBytes = -1 }, "max_item_bytes is -1B")
 	f(func(c *Config) { c.MaxItems = -1 }, "max_items is -1")
 	f(func(c *Config) { c.MaxDelay = config.Duration(time.Minute) }, "max_delay is 1m")
 	f(func(c *Config) { c.CommitsInFlight = 0 }, "commits_in_flight is 0")

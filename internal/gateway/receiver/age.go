@@ -11,10 +11,11 @@ import (
 // ageKey is where a connection's context has the time at which it is too old.
 type ageKey struct{}
 
-// withAge notes for a new connection when it should end, spread by a tenth
+// withAge notes for a new connection where it comes from, and when it should end, spread by a tenth
 // either way so that connections of one moment do not all come again in one.
 func withAge(limit time.Duration) func(context.Context, net.Conn) context.Context {
-	return func(ctx context.Context, _ net.Conn) context.Context {
+	return func(ctx context.Context, c net.Conn) context.Context {
+		ctx = context.WithValue(ctx, sourceKey{}, source(c.RemoteAddr()))
 		if limit <= 0 {
 			return ctx
 		}

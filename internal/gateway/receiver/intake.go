@@ -39,6 +39,7 @@ type Intake struct {
 	said      *app.Repeat // of refusals that an operator should know of
 	draining  atomic.Bool
 	large     *grpcwire.Large
+	suspects  *suspects
 	strict    atomic.Bool // limits.reject_bad_utf8, which can change
 
 	// Door says who a request is of, and how much that one may send. Set it before
@@ -61,7 +62,7 @@ const sayEvery = 30 * time.Second
 
 // NewIntake makes the intake of one gateway.
 func NewIntake(l Limits, c Committer, m *Metrics, log *slog.Logger) *Intake {
-	in := &Intake{limits: l, commit: c, admission: admission{limit: int64(l.MaxInFlightBytes)}, metrics: m, log: log, said: app.NewRepeat(log, sayEvery),
+	in := &Intake{limits: l, commit: c, admission: admission{limit: int64(l.MaxInFlightBytes)}, metrics: m, log: log, said: app.NewRepeat(log, sayEvery), suspects: newSuspects(),
 		large: grpcwire.NewLarge(int64(l.MaxInFlightBytes)/2, keepLarge)}
 	in.RejectBadUTF8(l.RejectBadUTF8)
 	return in
@@ -109,6 +110,9 @@ func (v *visit) accept(ctx context.Context, payload []byte, release func()) (com
 	}
 	ticket, err := in.commit.Add(committer.Request{Signal: v.signal, Tenant: v.pass.Tenant(), Payload: payload, Info: info,
 		OverQuota: v.pass.OverQuota(), Release: release})
+	if ticket.Refused() {
+		v.wasted()
+	}
 	v.worked()
 	if err != nil {
 		return committer.Result{}, v.refused(info.Items, in.answer(ctx, v.signal, err))

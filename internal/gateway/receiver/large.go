@@ -3,6 +3,7 @@ package receiver
 import (
 	"context"
 	"runtime"
+	"time"
 
 	"github.com/penstock-otel/penstock/internal/otlp"
 )
@@ -22,12 +23,17 @@ var largeSlots = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 // large waits for a turn among the large requests, unless the request has one. It
 // is never called while a client may still keep the request waiting.
 func (v *visit) large(ctx context.Context) *otlp.Refusal {
-	if v.slot {
+	if v.turn != nil {
 		return nil
 	}
+	v.from = from(ctx)
+	turn := largeSlots
+	if v.in.suspects.has(v.from, time.Now()) {
+		turn = v.in.suspects.turn
+	}
 	select {
-	case largeSlots <- struct{}{}:
-		v.slot = true
+	case turn <- struct{}{}:
+		v.turn, v.turnSince = turn, time.Now()
 		return nil
 	case <-ctx.Done():
 		return gone(ctx)
@@ -36,8 +42,24 @@ func (v *visit) large(ctx context.Context) *otlp.Refusal {
 
 // worked ends the turn; it may be called again.
 func (v *visit) worked() {
-	if v.slot {
-		v.slot = false
-		<-largeSlots
+	if turn := v.turn; turn != nil {
+		v.turn = nil
+		<-turn
 	}
+}
+
+// wasted ends the turn of a request that was large for nothing.
+func (v *visit) wasted() {
+	turn := v.turn
+	if turn == nil {
+		return
+	}
+	now := time.Now()
+	v.in.suspects.add(v.from, now)
+	if turn == largeSlots {
+		v.worked()
+		return
+	}
+	v.turn = nil
+	v.in.suspects.after(min(maxRest, restFactor*now.Sub(v.turnSince)), func() { <-turn })
 }

@@ -2,6 +2,8 @@ package receiver
 
 import (
 	"context"
+	"net/netip"
+	"time"
 
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/tenant"
@@ -15,7 +17,9 @@ type visit struct {
 	transport string
 	pass      tenant.Pass
 	held      claim
-	slot      bool // it has one of largeSlots
+	from      netip.Addr    // set by large
+	turn      chan struct{} // among the large requests; nil: it has none
+	turnSince time.Time
 }
 
 // enter lets a request in before anything of it is read, or refuses.
@@ -54,6 +58,9 @@ func (v *visit) limit() int { return v.pass.MaxRequestBytes(int(v.in.limits.MaxR
 // for.
 func (v *visit) refused(items int, r *otlp.Refusal) *otlp.Refusal {
 	v.pass.Refused(r.Reason)
+	if !r.Reason.Retryable() {
+		v.wasted()
+	}
 	switch r.Reason {
 	case otlp.ReasonRateLimited, otlp.ReasonCanceled, otlp.ReasonDeadlineExceeded:
 	default:
