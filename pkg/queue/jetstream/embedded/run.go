@@ -85,6 +85,7 @@ func run(ctx context.Context, c Config) (*server.Server, <-chan struct{}, error)
 	log := newLogger(c.Logger)
 	srv.SetLoggerV2(log, false, false, false)
 
+	interrupted := ctx.Err
 	ctx, cancel := context.WithTimeout(ctx, c.ReadyTimeout)
 	defer cancel()
 	started := make(chan struct{})
@@ -102,7 +103,7 @@ func run(ctx context.Context, c Config) (*server.Server, <-chan struct{}, error)
 	for {
 		select {
 		case <-started:
-			if err := ready(srv, log); err != nil {
+			if err := errors.Join(interrupted(), ready(srv, log)); err != nil {
 				end()
 				return fail(err)
 			}
