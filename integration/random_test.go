@@ -73,7 +73,7 @@ func TestRandomBackend(t *testing.T) {
 	load.Stop()
 	large.Stop()
 	broker := harness.DialBroker(t, "nats://"+listen)
-	settled(t, broker, 120*time.Second, "overgrpc", "overhttp")
+	settled(t, broker, 300*time.Second, "overgrpc", "overhttp") // 13,000 items with poison, halved again and again by a backend that hangs now and then
 
 	c, m := ledger.Counts(), up.Scrape()
 	if c.Refused+c.Unknown > 0 {
