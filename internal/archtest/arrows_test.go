@@ -54,7 +54,7 @@ var floors = []string{
 	"internal/record", "internal/topology",
 	"internal/audit",
 	"internal/deadletter", "internal/job", "internal/fleet", "internal/ledger", "internal/tap", "internal/queuewatch", "internal/janitor", "internal/pressure",
-	"internal/gateway", "internal/worker", "internal/send", "internal/broker",
+	"internal/gateway", "internal/worker", "internal/alerter", "internal/send", "internal/broker",
 	"internal/replay",
 	"internal/api",
 	"internal/settings",
@@ -75,7 +75,11 @@ func floor(path string) int {
 
 func TestArrowsPointDown(t *testing.T) {
 	// Those of one storey that may not see each other.
-	apart := [][2]string{{"internal/gateway", "internal/worker"}, {"internal/worker", "internal/gateway"}}
+	apart := [][2]string{
+		{"internal/gateway", "internal/worker"}, {"internal/worker", "internal/gateway"},
+		{"internal/alerter", "internal/gateway"}, {"internal/alerter", "internal/worker"},
+		{"internal/gateway", "internal/alerter"}, {"internal/worker", "internal/alerter"},
+	}
 	for _, p := range list(t) {
 		local := strings.TrimPrefix(p.ImportPath, module)
 		for _, imported := range p.Imports {
@@ -144,5 +148,35 @@ func TestProductDoesNotLinkTestHelp(t *testing.T) {
 				t.Errorf("%s links %s", p.ImportPath, d)
 			}
 		}
+	}
+}
+
+// TestUpstreamsAreHidden keeps libraries whose Go API changes with every release
+// behind the one package that translates them, and out of the libraries.
+func TestUpstreamsAreHidden(t *testing.T) {
+	only := map[string]string{
+		"github.com/prometheus/prometheus/":                          "internal/alerter/promrules",
+		"github.com/prometheus/otlptranslator":                       "internal/alerter/promrules",
+		"github.com/open-telemetry/opentelemetry-collector-contrib/": "internal/alerter/promrules",
+		"github.com/prometheus/alertmanager/":                        "internal/alerter/amnotify",
+		"github.com/redis/go-redis/":                                 "pkg/alerts/redis",
+	}
+	used := map[string]bool{}
+	for _, p := range list(t) {
+		local := strings.TrimPrefix(p.ImportPath, module)
+		for _, imported := range append(append(p.Imports, p.TestImports...), p.XTestImports...) {
+			for prefix, at := range only {
+				if !strings.HasPrefix(imported, prefix) {
+					continue
+				}
+				used[prefix] = true
+				if local != at {
+					t.Errorf("%s imports %s: only %s does", local, imported, at)
+				}
+			}
+		}
+	}
+	if !used["github.com/prometheus/prometheus/"] {
+		t.Error("nobody imports Prometheus: the test looks for the wrong thing")
 	}
 }
