@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync/atomic"
 
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
-	"github.com/prometheus/prometheus/tsdb/chunks"
 )
 
 // lenient keeps an error of one sample from ending those after it: the translation
@@ -44,35 +42,4 @@ func (l *lenient) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v
 	r, _ := reasonOf(err)
 	l.said.drop(r, 1, ls.Get(labels.MetricName)+": "+err.Error())
 	return 0, nil
-}
-
-// seriesCap bounds the series of the store. What rules make has room beyond that
-// of what comes in: a flood of series must not keep alerts from being evaluated.
-type seriesCap struct {
-	limit   int64
-	made    atomic.Pointer[map[string]bool] // names that rules make
-	series  atomic.Int64
-	results atomic.Int64
-}
-
-func (c *seriesCap) counter(ls labels.Labels) *atomic.Int64 {
-	if (*c.made.Load())[ls.Get(labels.MetricName)] {
-		return &c.results
-	}
-	return &c.series
-}
-
-func (c *seriesCap) PreCreation(ls labels.Labels) error {
-	if c.counter(ls).Load() >= c.limit {
-		return errSeriesLimit
-	}
-	return nil
-}
-
-func (c *seriesCap) PostCreation(ls labels.Labels) { c.counter(ls).Add(1) }
-
-func (c *seriesCap) PostDeletion(gone map[chunks.HeadSeriesRef]labels.Labels) {
-	for _, ls := range gone {
-		c.counter(ls).Add(-1)
-	}
 }

@@ -128,8 +128,7 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scratch directory of rules: %w", err)
 	}
-	e := &Engine{o: o, dir: dir, cap: &seriesCap{limit: int64(o.MaxSeries)}, groups: map[GroupID]*group{}, files: &files{}, seen: map[storage.SeriesRef]instant{}}
-	e.cap.made.Store(&map[string]bool{})
+	e := &Engine{o: o, dir: dir, cap: newSeriesCap(o.MaxSeries), groups: map[GroupID]*group{}, files: &files{}, seen: map[storage.SeriesRef]instant{}}
 	if err := e.open(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -178,7 +177,7 @@ func (e *Engine) open() (err error) {
 
 // Series is how many series the store has now, of metrics and of rules.
 func (e *Engine) Series() (metrics, results int) {
-	return int(e.cap.series.Load()), int(e.cap.results.Load())
+	return e.cap.count()
 }
 
 // Close ends the engine and removes its directory. Nothing else may be called

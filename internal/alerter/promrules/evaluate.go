@@ -39,6 +39,9 @@ type Alert struct {
 	// KeptSince is the first slot at which the condition did not hold any more and
 	// keep_firing_for held on to it; zero when it holds.
 	KeptSince time.Time
+	// Trace is the id of a trace that shows it, in hex, from the newest exemplar;
+	// only in the evaluation in which the alert begins to fire, and "" without one.
+	Trace string
 }
 
 // Failure is a rule that could not be evaluated.
@@ -95,7 +98,11 @@ func (e *Engine) Evaluate(ctx context.Context, id GroupID, at time.Time) (Evalua
 			out.Evaluated = append(out.Evaluated, r.Name())
 		}
 		for _, a := range r.ActiveAlerts() {
-			out.Active = append(out.Active, active(r.Name(), a))
+			one := active(r.Name(), a)
+			if one.State == Firing && a.FiredAt.Equal(at) {
+				one.Trace = e.traceOf(ctx, r, a)
+			}
+			out.Active = append(out.Active, one)
 		}
 	}
 	slices.Sort(out.Evaluated)

@@ -122,7 +122,7 @@ func (e *Engine) Load(list []*File) error {
 			}
 		}
 	}
-	e.cap.made.Store(&results)
+	e.cap.makes(results)
 	e.appendMu.Lock()
 	e.settings.DisableTargetInfo = !needs.All && !slices.Contains(needs.Names, "target_info")
 	e.appendMu.Unlock()

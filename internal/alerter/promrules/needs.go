@@ -13,7 +13,8 @@ import (
 // Needs is what rules want to see of the metrics.
 type Needs struct {
 	// Names are the metric names in the form of Prometheus, sorted; with All a
-	// rule could match any, and Broad says which rules do.
+	// rule, or a query in one of its templates, could match any, and Broad says
+	// which rules do.
 	Names []string
 	All   bool
 	Broad []string
@@ -40,12 +41,14 @@ func NeedsOf(files []*File, lookback time.Duration) Needs {
 	for _, r := range all {
 		reach := reachOf(r, recorded, lookback, map[string]bool{}) + time.Duration(r.hold)
 		n.Range = max(n.Range, reach)
-		broad := false
-		for _, s := range selectors(r.expr) {
-			if s.name == "" {
-				broad = true
-			} else {
-				names[s.name] = true
+		broad := r.asksAny
+		for _, expr := range append(r.asks, r.expr) {
+			for _, s := range selectors(expr) {
+				if s.name == "" {
+					broad = true
+				} else {
+					names[s.name] = true
+				}
 			}
 		}
 		if broad {

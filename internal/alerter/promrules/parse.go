@@ -35,6 +35,8 @@ type rule struct {
 	expr        parser.Expr
 	hold        model.Duration // for and keep_firing_for
 	offset      model.Duration // query_offset of the group
+	asks        []parser.Expr  // what its templates query
+	asksAny     bool           // a template queries what is known only when it runs
 }
 
 // Parse reads a Prometheus rule file. name tells files apart: it is part of the
@@ -67,6 +69,7 @@ func Parse(name string, text []byte) (*File, error) {
 			if g.QueryOffset != nil {
 				one.offset = *g.QueryOffset
 			}
+			one.asks, one.asksAny = queriesOf(r)
 			f.rules = append(f.rules, one)
 		}
 	}

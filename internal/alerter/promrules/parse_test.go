@@ -78,6 +78,10 @@ func TestNeeds(t *testing.T) {
 		{"  - {record: m, expr: \"m or a\"}", promrules.Needs{Names: []string{"a", "m"}, Range: 2 * lookback}},
 		{`  - {alert: A, expr: "{job=\"x\"} > 1 or up"}`, promrules.Needs{Names: []string{"up"}, All: true, Broad: []string{"g/A"}, Range: lookback}},
 		{`  - {alert: A, expr: "{__name__=~\"a|b\"} > 1"}`, promrules.Needs{All: true, Broad: []string{"g/A"}, Range: lookback}},
+		{"  - {alert: A, expr: up, annotations: {s: '{{ with query \"sum(a{x=\\\"y\\\"})\" }}{{ . | first | value }}{{ end }} query b'}}",
+			promrules.Needs{Names: []string{"a", "up"}, Range: lookback}},
+		{"  - {alert: A, expr: up, annotations: {s: '{{ range printf \"a{x=%q}\" $labels.x | query }}{{ end }}'}}",
+			promrules.Needs{Names: []string{"up"}, All: true, Broad: []string{"g/A"}, Range: lookback}},
 		{`  - {alert: A, expr: vector(1)}`, promrules.Needs{}},
 	} {
 		got := promrules.NeedsOf([]*promrules.File{parse(t, "n.yaml", group(c.rules))}, lookback)

@@ -136,3 +136,36 @@ func TestExponentialHistogram(t *testing.T) {
 		})
 	}), []string{"2m15s pending P99", "3m15s firing P99"})
 }
+
+// The newest exemplar of the series that fires, and not of another.
+func TestTheTraceOfAnAlert(t *testing.T) {
+	r := newRig(t, group("  - {alert: Slow, expr: 'avg by (where) (avg_over_time(wait[1m])) > 5', for: 30s, labels: {job: rule}}"))
+	for i := range 4 {
+		r.append(metrics(func(list pmetric.MetricSlice) {
+			m := list.AppendEmpty()
+			m.SetName("wait")
+			s := m.SetEmptySum()
+			s.SetIsMonotonic(false)
+			s.SetAggregationTemporality(cumulative)
+			put(s.DataPoints(), []point{{r.now, 9, "a"}, {r.now, 1, "b"}}, epoch)
+			for n := range 2 {
+				x := s.DataPoints().At(n).Exemplars().AppendEmpty()
+				x.SetTimestamp(s.DataPoints().At(n).Timestamp())
+				x.SetTraceID([16]byte{byte(n + 1), byte(i)})
+				x.SetDoubleValue(9)
+			}
+		}))
+		ev := r.evaluate()
+		if len(ev.Active) != 1 {
+			t.Fatalf("%+v", ev)
+		}
+		want := ""
+		if i == 2 { // when it fires
+			want = "01020000000000000000000000000000"
+		}
+		if got := ev.Active[0].Trace; got != want {
+			t.Errorf("step %d: trace %q, want %q", i, got, want)
+		}
+		r.now = r.now.Add(15 * time.Second)
+	}
+}
