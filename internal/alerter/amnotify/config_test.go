@@ -72,7 +72,7 @@ func TestLoad(t *testing.T) {
 func TestLoadTellsWhatIsWrong(t *testing.T) {
 	for want, files := range map[string]map[string]string{
 		"alertmanager.yml":   {},
-		"no routes provided":  {"alertmanager.yml": "receivers: [{name: a}]"},
+		"no routes provided": {"alertmanager.yml": "receivers: [{name: a}]"},
 		`undefined receiver`: {"alertmanager.yml": "route: {receiver: b}\nreceivers: [{name: a}]"},
 		"templates":          {"alertmanager.yml": sound, "a.tmpl": `{{ define "x" }}{{ end`},
 		`receiver "all"`:     {"alertmanager.yml": "route: {receiver: all}\nreceivers: [{name: all, webhook_configs: [{url: \"http://127.0.0.1:1\", http_config: {tls_config: {ca_file: missing}}}]}]"},

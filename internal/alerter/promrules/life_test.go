@@ -203,3 +203,24 @@ func TestManyAtOnce(t *testing.T) {
 		t.Errorf("%v series", v)
 	}
 }
+
+// Results are stored as long as Append is ahead by no more than MaxLead, and that
+// they are not any more is told.
+func TestEvaluationMayLagByMaxLead(t *testing.T) {
+	rules := group("  - {record: mean, expr: \"avg_over_time(load[1m])\"}\n  - {alert: Mean, expr: mean > 80}")
+	for _, c := range []struct {
+		ahead time.Duration
+		fails bool
+	}{{promrules.MaxLead - 10*time.Second, false}, {promrules.MaxLead + time.Minute, true}} {
+		r := newRig(t, rules)
+		feed := load(0, time.Hour)
+		for at := epoch; !at.After(epoch.Add(c.ahead)); at = at.Add(10 * time.Second) {
+			r.now = at
+			r.append(feed(at))
+		}
+		r.now = epoch.Add(5 * time.Second)
+		if ev := r.evaluate(); (len(ev.Failed) > 0) != c.fails || !c.fails && len(ev.Active) != 1 {
+			t.Errorf("%s ahead: %+v", c.ahead, ev)
+		}
+	}
+}
