@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
@@ -32,7 +33,7 @@ func (l *lenient) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v
 	if err == nil || errors.Is(err, &storage.AppendPartialError{}) { // an exemplar was not wanted
 		now := instant{t, math.Float64bits(v)}
 		if before, ok := l.seen[got]; ok && before.t == t && before.bits != now.bits {
-			l.said.drop(Duplicate, 1, fmt.Sprintf("%s: %v and %v at one time", ls.Get(labels.MetricName), math.Float64frombits(before.bits), v))
+			l.said.drop(Duplicate, 1, fmt.Sprintf("%s: %v and %v at one time", ls.Get(model.MetricNameLabel), math.Float64frombits(before.bits), v))
 			return got, nil
 		}
 		l.seen[got] = now
@@ -40,6 +41,6 @@ func (l *lenient) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v
 		return got, nil
 	}
 	r, _ := reasonOf(err)
-	l.said.drop(r, 1, ls.Get(labels.MetricName)+": "+err.Error())
+	l.said.drop(r, 1, ls.Get(model.MetricNameLabel)+": "+err.Error())
 	return 0, nil
 }

@@ -3,6 +3,7 @@ package promrules
 import (
 	"sync"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb/chunks"
 )
@@ -46,7 +47,7 @@ func (c *seriesCap) PreCreation(ls labels.Labels) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := c.total - c.results
-	if c.made[ls.Get(labels.MetricName)] {
+	if c.made[ls.Get(model.MetricNameLabel)] {
 		n = c.results
 	}
 	if n >= c.limit {
@@ -59,7 +60,7 @@ func (c *seriesCap) PreCreation(ls labels.Labels) error {
 func (c *seriesCap) PostCreation(ls labels.Labels) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.addLocked(ls.Get(labels.MetricName), 1)
+	c.addLocked(ls.Get(model.MetricNameLabel), 1)
 }
 
 // PostDeletion counts series that are gone.
@@ -67,7 +68,7 @@ func (c *seriesCap) PostDeletion(gone map[chunks.HeadSeriesRef]labels.Labels) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, ls := range gone {
-		c.addLocked(ls.Get(labels.MetricName), -1)
+		c.addLocked(ls.Get(model.MetricNameLabel), -1)
 	}
 }
 
