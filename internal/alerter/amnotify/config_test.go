@@ -43,7 +43,7 @@ func write(t *testing.T, files map[string]string) string {
 }
 
 func TestLoad(t *testing.T) {
-	c, err := amnotify.Load(write(t, map[string]string{"alertmanager.yml": sound, "a.tmpl": `{{ define "x" }}y{{ end }}`}))
+	c, err := amnotify.Load(write(t, map[string]string{"alertmanager.yml": sound, "a.tmpl": `{{ define "x" }}y{{ end }}`}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestLoadTellsWhatIsWrong(t *testing.T) {
 		"templates":          {"alertmanager.yml": sound, "a.tmpl": `{{ define "x" }}{{ end`},
 		`receiver "all"`:     {"alertmanager.yml": "route: {receiver: all}\nreceivers: [{name: all, webhook_configs: [{url: \"http://127.0.0.1:1\", http_config: {tls_config: {ca_file: missing}}}]}]"},
 	} {
-		_, err := amnotify.Load(write(t, files))
+		_, err := amnotify.Load(write(t, files), nil)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "alertmanager.yml") {
 			t.Errorf("%v, want %q and the file", err, want)
 		}
