@@ -19,6 +19,9 @@ const (
 	EventEscalated     Kind = "escalated"
 	EventRepeated      Kind = "repeated" // the next cycle began
 	EventExhausted     Kind = "exhausted"
+	EventJoined        Kind = "joined"    // an alert came to an incident that is acked
+	EventHeld          Kind = "held"      // a level is due, and all that fires is muted
+	EventContinued     Kind = "continued" // no longer held: the levels begin anew
 	EventSilenced      Kind = "silenced"
 	EventUnsilenced    Kind = "unsilenced"
 	EventNotified      Kind = "notified"
@@ -36,7 +39,7 @@ const (
 type Event struct {
 	Kind Kind `json:"kind"`
 	// At is by the clock of the writer, for people; what is computed with is the
-	// Watermark or the time at which the entry was stored.
+	// Watermark or the time at which the entry was stored (Incident.Apply).
 	At        time.Time `json:"at"`
 	Watermark time.Time `json:"watermark,omitzero"`
 	Tenant    string    `json:"tenant,omitempty"`

@@ -31,13 +31,24 @@ type Incident struct {
 
 	// Cycle counts the goings through the levels, from 1, CycleAt is when this one
 	// began and Level the last one told of it, from 1; 0: none.
-	Cycle     int       `json:"cycle"`
-	CycleAt   time.Time `json:"cycle_at"`
-	Level     int       `json:"level,omitempty"`
-	Exhausted bool      `json:"exhausted,omitempty"`
+	Cycle   int       `json:"cycle"`
+	CycleAt time.Time `json:"cycle_at"`
+	Level   int       `json:"level,omitempty"`
+	LevelAt time.Time `json:"level_at,omitzero"` // when Level was told
+	// Repeated counts the cycles that only time began, since something else did.
+	Repeated  int  `json:"repeated,omitempty"`
+	Exhausted bool `json:"exhausted,omitempty"`
+	// Held: a level came while all that fires was muted, and waits for the end of it.
+	Held bool `json:"held,omitempty"`
 	// Generation rises with each change that makes timers void.
 	Generation uint64 `json:"generation"`
 
+	// Firing is sorted. Resolved are the last MaxResolved in the order in which they
+	// ended. Joined are those, sorted, of which nobody was told that has acked.
 	Firing   []Key `json:"firing,omitempty"`
 	Resolved []Key `json:"resolved,omitempty"`
+	Joined   []Key `json:"joined,omitempty"`
 }
+
+// MaxResolved bounds the alerts that an incident remembers to have ended.
+const MaxResolved = 1000

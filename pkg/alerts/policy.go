@@ -23,7 +23,8 @@ type Level struct {
 	Targets []string      `json:"targets"` // receivers
 	While   While         `json:"while"`
 	// Active are time intervals in which the level is told; empty: always. One that
-	// comes outside of them is told when the next begins.
+	// comes outside of them is told when the next begins, unless a later level was
+	// told by then.
 	Active []string `json:"active,omitempty"`
 }
 
@@ -34,7 +35,8 @@ type Policy struct {
 	// GroupBy are the labels by which alerts are one incident, "..." for all.
 	GroupBy []string `json:"group_by"`
 	Levels  []Level  `json:"levels,omitempty"`
-	// Repeat is how many more times the levels are gone through.
+	// Repeat is how many more times the levels are gone through; an ack that ends and
+	// a worse severity begin the count anew.
 	Repeat int `json:"repeat,omitempty"`
 	// CycleFor is the length of a cycle; 0: the last level's After, and as long
 	// again as between the last two.
@@ -45,7 +47,8 @@ type Policy struct {
 	Reopen time.Duration `json:"reopen,omitempty"`
 	// OnExhausted are told once when all is gone through.
 	OnExhausted []string `json:"on_exhausted,omitempty"`
-	// LowUrgency are severities that stay at the first level.
+	// LowUrgency are severities that stay at the first level: they are told once, not
+	// again, and are never exhausted.
 	LowUrgency []Severity `json:"low_urgency,omitempty"`
 }
 
@@ -86,6 +89,9 @@ func (p *Policy) Validate() error {
 	}
 	return nil
 }
+
+// Low tells whether incidents of a severity stay at the first level.
+func (p *Policy) Low(s Severity) bool { return slices.Contains(p.LowUrgency, s) }
 
 // leastCycle is the cycle of a policy whose only level is told at once.
 const leastCycle = 5 * time.Minute

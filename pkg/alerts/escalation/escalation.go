@@ -1,6 +1,6 @@
-// Package escalation is the state machine of an incident: what is due at a time, and
-// what each event makes of the incident. It has no clock and does nothing itself, so
-// a story is a table of times.
+// Package escalation says what is due of an incident at a time. What each event then
+// makes of the incident says alerts.Incident.Apply. Neither has a clock or does
+// anything itself, so a story is a table of times.
 //
 //	open ──level by level──▶ last level ──repeat──▶ open, next cycle ──▶ exhausted
 //	  ▲ ▲                                                                   │
@@ -12,6 +12,8 @@
 //   - Times of levels count from the start of the cycle: a timer that was lost and
 //     set again is due when the lost one was.
 //   - A level is due at most once a cycle, and only while its condition holds.
+//   - Nobody is told while all that fires is muted. What was due then is not lost: the
+//     levels begin anew when it ends.
 //   - Whoever is late by more than a cycle does not run through all that were missed:
 //     the next begins now.
 package escalation
@@ -23,65 +25,152 @@ import (
 	"github.com/penstock-otel/penstock/pkg/alerts"
 )
 
-// lookAgain is the wait for a time interval of which only whether it holds is known.
-const lookAgain = time.Minute
+// LookAgain is the wait for what has no time of its own: a time interval of which only
+// whether it holds is known, and the end of a mute.
+const LookAgain = time.Minute
+
+// Around is what holds beside the incident.
+type Around struct {
+	// Open tells whether a time interval holds now. It is asked only for levels that
+	// have some.
+	Open func(interval string) bool
+	// Muted: every firing alert of the incident is silenced, inhibited or out of its
+	// time.
+	Muted bool
+}
 
 // Step is what is due of an incident at a time, in order, and when to look again;
-// zero: not before something else happens to it. open tells whether a time interval
-// holds now. The events are to be appended under the condition that nothing happened
-// to the incident since; then Apply makes of it what the next Step is asked with.
-func Step(i *alerts.Incident, now time.Time, open func(interval string) bool) (due []alerts.Event, next time.Time) {
+// zero: not before something else happens to it. The events are to be appended under
+// the condition that nothing happened to the incident since; then
+// alerts.Incident.Apply makes of it what the next Step is asked with.
+func Step(i *alerts.Incident, now time.Time, a Around) (due []alerts.Event, next time.Time) {
 	if i.Status == alerts.Closed {
 		return nil, time.Time{}
 	}
-	event := func(k alerts.Kind, at time.Time, e *alerts.Escalated) alerts.Event {
-		return alerts.Event{Kind: k, At: at, Tenant: i.Tenant, Incident: i.ID, Actor: alerts.ActorEscalation, Escalated: e}
-	}
+	s := step{i: i, now: now}
 	if until := ackUntil(i); i.Status == alerts.Taken && !until.IsZero() {
 		if !now.Before(until) {
-			return []alerts.Event{event(alerts.EventAckExpired, now, nil)}, now
+			s.emit(alerts.EventAckExpired, nil)
+			return s.due, now
 		}
-		next = until
+		s.look(until)
 	}
-	for n := i.Level; n < len(i.Policy.Levels); n++ {
-		l := &i.Policy.Levels[n]
-		if i.Exhausted || n > 0 && slices.Contains(i.Policy.LowUrgency, i.Severity) {
-			break
-		}
-		if l.While == alerts.Unacked && i.Status == alerts.Taken {
-			continue // unacked, the cycle begins again
-		}
-		at := i.CycleAt.Add(l.After)
-		if now.Before(at) {
-			return due, sooner(next, at)
-		}
-		if len(l.Active) > 0 && !slices.ContainsFunc(l.Active, open) {
-			return due, sooner(next, now.Add(lookAgain))
-		}
-		due = append(due, event(alerts.EventEscalated, now, &alerts.Escalated{Cycle: i.Cycle, Level: n + 1, Targets: slices.Clone(l.Targets)}))
+	switch {
+	case i.Held && a.Muted:
+		s.look(now.Add(LookAgain))
+		return nil, s.next
+	case i.Held:
+		s.emit(alerts.EventContinued, nil)
+		return s.due, now
 	}
-	if i.Status != alerts.Open || i.Exhausted || len(i.Policy.Levels) == 0 {
-		return due, next
+	if waits := s.levels(a.Open); !waits {
+		s.end()
 	}
-	end := i.CycleAt.Add(i.Policy.Cycle())
-	if now.Before(end) {
-		return due, sooner(next, end)
+	if a.Muted && len(s.due) > 0 {
+		s.due, s.next = nil, now
+		s.emit(alerts.EventHeld, nil)
 	}
-	if i.Cycle <= i.Policy.Repeat {
-		begin := end
-		if !now.Before(end.Add(i.Policy.Cycle())) {
-			begin = now
-		}
-		return append(due, event(alerts.EventRepeated, begin, nil)), now
+	if !a.Muted {
+		s.joined(a.Open)
 	}
-	return append(due, event(alerts.EventExhausted, now, &alerts.Escalated{Cycle: i.Cycle, Targets: slices.Clone(i.Policy.OnExhausted)})), next
+	return s.due, s.next
 }
 
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
+type step struct {
+	i    *alerts.Incident
+	now  time.Time
+	due  []alerts.Event
+	next time.Time
+}
+
+func (s *step) emit(k alerts.Kind, e *alerts.Escalated) {
+	s.due = append(s.due, alerts.Event{Kind: k, At: s.now, Tenant: s.i.Tenant, Incident: s.i.ID, Actor: alerts.ActorEscalation, Escalated: e})
+}
+
+// look sets next if t is sooner.
+func (s *step) look(t time.Time) {
+	if s.next.IsZero() || t.Before(s.next) {
+		s.next = t
 	}
-	return a
+}
+
+// levels finds those that are due, and tells whether one is yet to come.
+func (s *step) levels(open func(string) bool) (waits bool) {
+	p := &s.i.Policy
+	if s.i.Exhausted {
+		return false
+	}
+	outside := false // the last one that came is outside of its time intervals
+	for n := s.i.Level; n < len(p.Levels) && (n == 0 || !p.Low(s.i.Severity)); n++ {
+		l := &p.Levels[n]
+		if l.While == alerts.Unacked && s.i.Status == alerts.Taken {
+			continue // unacked, the cycle begins again
+		}
+		if at := s.i.CycleAt.Add(l.After); s.now.Before(at) {
+			s.look(at)
+			waits = true
+			break
+		}
+		if outside = !within(l, open); !outside {
+			s.emit(alerts.EventEscalated, &alerts.Escalated{Cycle: s.i.Cycle, Level: n + 1, Targets: slices.Clone(l.Targets)})
+		}
+	}
+	if outside {
+		s.look(s.now.Add(LookAgain))
+	}
+	return waits || outside
+}
+
+// within tells whether a level may be told now.
+func within(l *alerts.Level, open func(string) bool) bool {
+	return len(l.Active) == 0 || slices.ContainsFunc(l.Active, open)
+}
+
+// end is what follows the last level.
+func (s *step) end() {
+	i := s.i
+	if i.Status != alerts.Open || i.Exhausted || len(i.Policy.Levels) == 0 || i.Policy.Low(i.Severity) {
+		return
+	}
+	if len(s.due) > 0 { // of which somebody has to be told first
+		s.look(s.now)
+		return
+	}
+	switch end := i.CycleEnds(); {
+	case s.now.Before(end):
+		s.look(end)
+	case i.Repeated < i.Policy.Repeat:
+		s.emit(alerts.EventRepeated, nil)
+		s.look(s.now)
+	default:
+		s.emit(alerts.EventExhausted, &alerts.Escalated{Cycle: i.Cycle, Targets: slices.Clone(i.Policy.OnExhausted)})
+	}
+}
+
+// joined tells those who were told of an acked incident that there is more to it:
+// once, without those who are outside of their time; if that is everybody, later.
+func (s *step) joined(open func(string) bool) {
+	i := s.i
+	if i.Status != alerts.Taken || len(i.Joined) == 0 || i.Level == 0 {
+		return
+	}
+	var targets []string
+	for n := range i.Policy.Levels[:min(i.Level, len(i.Policy.Levels))] {
+		l := &i.Policy.Levels[n]
+		if !within(l, open) {
+			continue
+		}
+		for _, target := range l.Targets {
+			if !slices.Contains(targets, target) {
+				targets = append(targets, target)
+			}
+		}
+	}
+	if len(targets) == 0 {
+		s.look(s.now.Add(LookAgain))
+		return
+	}
+	s.emit(alerts.EventJoined, &alerts.Escalated{Cycle: i.Cycle, Level: i.Level, Targets: targets})
 }
 
 // ackUntil is when an ack ends: as whoever acked said, else as the policy says.
@@ -90,67 +179,4 @@ func ackUntil(i *alerts.Incident) time.Time {
 		return i.AckedAt.Add(i.Policy.AckTimeout)
 	}
 	return i.AckUntil
-}
-
-// Apply makes of an incident what an event says, and tells whether it fits: an ack
-// of what is closed, or a level that was told, changes nothing.
-func Apply(i *alerts.Incident, e *alerts.Event) (fits bool) {
-	switch e.Kind {
-	case alerts.EventAcked:
-		if i.Status == alerts.Closed {
-			return false
-		}
-		i.Status, i.AckedBy, i.AckedAt, i.AckUntil = alerts.Taken, e.Actor, e.At, e.Until
-	case alerts.EventUnacked, alerts.EventAckExpired:
-		if i.Status != alerts.Taken {
-			return false
-		}
-		again(i, e.At)
-	case alerts.EventRaised:
-		if i.Status == alerts.Closed || !e.Severity.WorseThan(i.Severity) {
-			return false
-		}
-		i.Severity = e.Severity
-		if i.Status == alerts.Taken {
-			again(i, e.At)
-		}
-	case alerts.EventEscalated:
-		if i.Status == alerts.Closed || e.Escalated == nil || e.Escalated.Cycle != i.Cycle || e.Escalated.Level <= i.Level || e.Escalated.Level > len(i.Policy.Levels) {
-			return false
-		}
-		i.Level = e.Escalated.Level
-		return true // timers of the levels to come hold
-	case alerts.EventRepeated:
-		if i.Status != alerts.Open || i.Exhausted {
-			return false
-		}
-		again(i, e.At)
-	case alerts.EventExhausted:
-		if i.Status != alerts.Open || i.Exhausted {
-			return false
-		}
-		i.Exhausted = true
-	case alerts.EventClosed:
-		if i.Status == alerts.Closed {
-			return false
-		}
-		i.Status, i.ClosedAt = alerts.Closed, e.At
-	case alerts.EventReopened:
-		if i.Status != alerts.Closed {
-			return false
-		}
-		i.ClosedAt = time.Time{}
-		again(i, e.At)
-	default:
-		return false
-	}
-	i.Generation++
-	return true
-}
-
-// again begins the next cycle, open.
-func again(i *alerts.Incident, at time.Time) {
-	i.Status, i.AckedBy, i.AckedAt, i.AckUntil = alerts.Open, "", time.Time{}, time.Time{}
-	i.Cycle++
-	i.CycleAt, i.Level, i.Exhausted = at, 0, false
 }
