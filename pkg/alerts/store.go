@@ -3,6 +3,7 @@ package alerts
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -27,10 +28,11 @@ type Claims interface {
 	// sent gives the right to do so for lease, to one caller.
 	Claim(ctx context.Context, k ClaimKey, want Want, lease time.Duration) (Answer, error)
 	// Commit records what was sent and ends the claim; ErrLost, and nothing is
-	// recorded, when the token is not the last one given.
+	// recorded, when the token is not the last one given, or was released. A second
+	// time changes nothing. What is in sent stays the caller's.
 	Commit(ctx context.Context, k ClaimKey, token uint64, sent Sent) error
 	// Release ends the claim after a failure; nobody gets it before retry has
-	// passed. ErrLost as in Commit.
+	// passed. ErrLost as in Commit, and when that was called.
 	Release(ctx context.Context, k ClaimKey, token uint64, retry time.Duration) error
 	// Restore puts back what the Log knows was sent; what the store has and is not
 	// older stays.
@@ -62,6 +64,12 @@ type Sent struct {
 	At       time.Time `json:"at"`
 	Token    uint64    `json:"token,omitempty"`
 	Data     []byte    `json:"data,omitempty"` // the receiver's own, as a thread to go on with
+}
+
+// Clone shares nothing.
+func (s Sent) Clone() Sent {
+	s.Firing, s.Resolved, s.Data = slices.Clone(s.Firing), slices.Clone(s.Resolved), slices.Clone(s.Data)
+	return s
 }
 
 // Needed tells whether want has to be sent after last, whose zero value is never.
@@ -123,7 +131,8 @@ type Timers interface {
 	// the one that is set changes nothing.
 	Arm(ctx context.Context, t Timer) error
 	// Take gives up to limit timers that are due, the oldest first, to one caller;
-	// one that is not Done within lease is given again.
+	// one that is not Done within lease is given again. With an error there may be
+	// some too: from the part of the store that answers.
 	Take(ctx context.Context, limit int, lease time.Duration) ([]Timer, error)
 	// Done removes a timer that was taken, unless it was armed again or taken by
 	// another since.

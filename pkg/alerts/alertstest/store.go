@@ -35,6 +35,12 @@ func Run(t *testing.T, open func(t *testing.T) alerts.Store) {
 		"contexts that ended are an error":  endedContexts,
 		"timers of tenants are apart":       timersApart,
 		"what was done does not come again": doneAgain,
+		"an end that is said twice":         endTwice,
+		"what is handed in is not kept":     notKept,
+		"many alerts in a group":            manyAlerts,
+		"any want after anything sent":      anyWant,
+		"a restore while somebody sends":    restoreWhileHeld,
+		"of no timers none":                 limits,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)

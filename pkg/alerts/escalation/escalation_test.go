@@ -229,6 +229,15 @@ func TestLateByMoreThanACycle(t *testing.T) {
 	s.want("0 escalated 1.1 chat", "300 escalated 1.2 pager", "300 escalated 1.3 boss+phone", "305 repeated", "305 escalated 2.1 chat", "310 escalated 2.2 pager")
 }
 
+func TestLateByMoreThanACycleWhenAllWereTold(t *testing.T) {
+	s := begin(t, func(p *alerts.Policy) { p.Repeat = 2; p.CycleFor = 20 * time.Minute })
+	s.until(16)
+	s.now = zero.Add(5 * time.Hour)
+	s.until(345)
+	s.want("0 escalated 1.1 chat", "5 escalated 1.2 pager", "15 escalated 1.3 boss+phone", "300 repeated", "300 escalated 2.1 chat", "305 escalated 2.2 pager",
+		"315 escalated 2.3 boss+phone", "320 repeated", "320 escalated 3.1 chat", "325 escalated 3.2 pager", "335 escalated 3.3 boss+phone", "340 exhausted 3.0 all")
+}
+
 func TestWorseSeverity(t *testing.T) {
 	s := begin(t, nil)
 	s.until(1)

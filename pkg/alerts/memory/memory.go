@@ -15,9 +15,9 @@ import (
 
 // Bounds.
 const (
-	// keepSent is for how long it is known what was sent last at least, beyond twice
-	// the repeat interval.
-	keepSent = time.Hour
+	// keepSent is for how long it is known what was sent, beyond twice the repeat
+	// interval, since somebody asked.
+	keepSent = 24 * time.Hour
 	// sweepEvery is how often what is no longer needed is let go of.
 	sweepEvery = time.Minute
 )
@@ -37,8 +37,15 @@ type claim struct {
 	token      uint64
 	leaseUntil time.Time // zero: nobody has it
 	retryAt    time.Time
+	ended      end // how the last that ended did
 	sent       alerts.Sent
 	keep       time.Time // until when it is needed
+}
+
+// end of a claim: what was sent is known, or it was released.
+type end struct {
+	token  uint64
+	commit bool
 }
 
 type timerKey struct{ tenant, id string }
@@ -74,44 +81,50 @@ func (s *Store) Claim(ctx context.Context, k alerts.ClaimKey, want alerts.Want, 
 	if c == nil {
 		c = &claim{}
 	}
+	c.keep = later(c.keep, now.Add(2*want.Repeat+lease+keepSent))
 	switch held := later(c.leaseUntil, c.retryAt); {
 	case !want.Needed(c.sent, now):
-		return alerts.Answer{Verdict: alerts.NotNeeded, Last: c.sent}, nil
+		return alerts.Answer{Verdict: alerts.NotNeeded, Last: c.sent.Clone()}, nil
 	case held.After(now):
-		return alerts.Answer{Verdict: alerts.Held, Wait: held.Sub(now), Last: c.sent}, nil
+		return alerts.Answer{Verdict: alerts.Held, Wait: held.Sub(now), Last: c.sent.Clone()}, nil
 	}
-	c.token++
-	c.leaseUntil, c.retryAt = now.Add(lease), time.Time{}
-	c.keep = later(c.keep, now.Add(2*want.Repeat+lease+keepSent))
+	c.token = max(c.token+1, uint64(now.UnixMilli())) // above those of a process before
+	c.leaseUntil, c.retryAt = now.Add(max(lease, time.Millisecond)), time.Time{}
 	s.claims[k] = c
-	return alerts.Answer{Verdict: alerts.Go, Token: c.token, Last: c.sent}, nil
+	return alerts.Answer{Verdict: alerts.Go, Token: c.token, Last: c.sent.Clone()}, nil
 }
 
 // Commit implements alerts.Claims.
 func (s *Store) Commit(ctx context.Context, k alerts.ClaimKey, token uint64, sent alerts.Sent) error {
-	return s.end(ctx, k, token, func(c *claim, now time.Time) {
-		sent.At, sent.Token = now, token
-		c.sent, c.leaseUntil = sent, time.Time{}
+	return s.finish(ctx, k, token, true, func(c *claim, now time.Time) {
+		c.sent = sent.Clone()
+		c.sent.At, c.sent.Token = now, token
 	})
 }
 
 // Release implements alerts.Claims.
 func (s *Store) Release(ctx context.Context, k alerts.ClaimKey, token uint64, retry time.Duration) error {
-	return s.end(ctx, k, token, func(c *claim, now time.Time) { c.leaseUntil, c.retryAt = time.Time{}, now.Add(retry) })
+	return s.finish(ctx, k, token, false, func(c *claim, now time.Time) { c.retryAt = now.Add(retry) })
 }
 
-// end does f with the claim whose last token this is.
-func (s *Store) end(ctx context.Context, k alerts.ClaimKey, token uint64, f func(*claim, time.Time)) error {
+// finish does f with the claim whose last token this is, and ends it.
+func (s *Store) finish(ctx context.Context, k alerts.ClaimKey, token uint64, commit bool, f func(*claim, time.Time)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.claims[k]
-	if c == nil || c.token != token || c.leaseUntil.IsZero() {
+	switch {
+	case c == nil || c.token != token:
+		return alerts.ErrLost
+	case c.leaseUntil.IsZero() && c.ended == end{token, commit}: // a second time
+		return nil
+	case c.leaseUntil.IsZero():
 		return alerts.ErrLost
 	}
 	f(c, time.Now())
+	c.leaseUntil, c.ended = time.Time{}, end{token, commit}
 	return nil
 }
 
@@ -128,9 +141,11 @@ func (s *Store) Restore(ctx context.Context, k alerts.ClaimKey, sent alerts.Sent
 		s.claims[k] = c
 	}
 	if sent.At.After(c.sent.At) {
-		c.sent = sent
+		c.sent = sent.Clone()
 	}
-	c.token = max(c.token, sent.Token)
+	if c.leaseUntil.IsZero() { // else somebody is sending
+		c.token = max(c.token, sent.Token)
+	}
 	c.keep = later(c.keep, time.Now().Add(keepSent))
 	return nil
 }
@@ -168,7 +183,7 @@ func (s *Store) Take(ctx context.Context, limit int, lease time.Duration) ([]ale
 		return cmp.Or(s.timers[a].due.Compare(s.timers[b].due), cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.id, b.id))
 	})
 	var list []alerts.Timer
-	for _, k := range ready[:min(limit, len(ready))] {
+	for _, k := range ready[:min(max(limit, 0), len(ready))] {
 		t := s.timers[k]
 		s.leases++
 		t.lease, t.leaseUntil = s.leases, now.Add(lease)

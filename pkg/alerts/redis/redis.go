@@ -1,21 +1,35 @@
 // Package redis keeps claims and timers in Redis, alone, behind Sentinel or as a
-// cluster, for any number of alerters. Every change is one script on keys of one
-// slot, by the clock of the server. Redis may lose all of it at any time: see package
-// alerts.
+// cluster, for any number of alerters. Redis may lose all of it at any time: see
+// package alerts.
+//
+//	<prefix>:c:<hash of ClaimKey>   hash    a claim, in a slot of its own
+//	{<prefix>:<shard>}:t            zset    timers by when they are due
+//	{<prefix>:<shard>}:f            zset    those given out, by the end of the lease
+//	{<prefix>:<shard>}:g :l :n      hashes  generations, leases; the last lease
+//
+// # Guarantees
+//
+//   - Every change is one script on keys of one slot, by the clock of the server.
+//   - A call ends within callTimeout, Take in twice that, whatever the server does.
+//   - Of a cluster that has lost a node, the timers of the others are given on.
+//   - A call that the client repeats, as its answer was lost, is done once: a claim
+//     knows its claimant and an end its token again.
+//   - A token is of one claim for ever, also when the server has lost all: tokens are
+//     not below the clock.
 package redis
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"log/slog"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/penstock-otel/penstock/pkg/alerts"
 )
@@ -27,6 +41,9 @@ type Options struct {
 	// SentinelMaster is the name that the sentinels have for the server; "": they are
 	// no sentinels.
 	SentinelMaster string
+	// SentinelUsername and SentinelPassword are for the sentinels, the others for the
+	// servers.
+	SentinelUsername, SentinelPassword string
 	// Cluster: Addrs are of a cluster, also when there is only one.
 	Cluster            bool
 	Username, Password string
@@ -35,14 +52,16 @@ type Options struct {
 	Prefix string
 }
 
-// Bounds. A server that does not answer is no reason to wait: see package deliver.
+// Bounds. A server that does not answer is no reason to wait: there is something to do
+// without it.
 const (
+	callTimeout = time.Second
 	dialTimeout = time.Second
-	callTimeout = 500 * time.Millisecond
+	ioTimeout   = 500 * time.Millisecond
 	maxRetries  = 1
 	// keepSent is for how long it is known what was sent, beyond twice the repeat
-	// interval.
-	keepSent = time.Hour
+	// interval, since somebody asked.
+	keepSent = 24 * time.Hour
 	// clusterShards spread the timers over the nodes of a cluster.
 	clusterShards = 16
 )
@@ -59,28 +78,48 @@ var _ alerts.Store = (*Store)(nil)
 // Open makes a Store; it connects when it is used.
 func Open(o Options) (*Store, error) {
 	if len(o.Addrs) == 0 {
-		return nil, errors.New("redis: no address")
+		return nil, errors.New("redis: no address: want host:port of a server, of the sentinels, or of nodes of a cluster")
 	}
 	if o.SentinelMaster != "" && o.Cluster {
 		return nil, errors.New("redis: a cluster has no sentinels: want one or the other")
 	}
+	if strings.ContainsAny(o.Prefix, "{}") {
+		return nil, fmt.Errorf("redis: the prefix %q has braces, which are for the slot of a key: want none", o.Prefix)
+	}
 	if o.Prefix == "" {
 		o.Prefix = "penstock"
 	}
+	quiet()
 	s := &Store{prefix: o.Prefix, shards: 1}
 	if o.Cluster || len(o.Addrs) > 1 && o.SentinelMaster == "" {
 		s.shards = clusterShards
 	}
 	s.client = redis.NewUniversalClient(&redis.UniversalOptions{
 		Addrs: o.Addrs, MasterName: o.SentinelMaster, IsClusterMode: s.shards > 1, Username: o.Username, Password: o.Password, TLSConfig: o.TLS,
-		ContextTimeoutEnabled: true, DialTimeout: dialTimeout, ReadTimeout: callTimeout, WriteTimeout: callTimeout, MaxRetries: maxRetries,
-		DisableIdentity: true, ClientName: "",
+		SentinelUsername: o.SentinelUsername, SentinelPassword: o.SentinelPassword,
+		ContextTimeoutEnabled: true, DialTimeout: dialTimeout, DialerRetries: 1, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout, PoolTimeout: ioTimeout,
+		MaxRetries: maxRetries, DisableIdentity: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	return s, nil
 }
 
-// Ready implements alerts.Store.
+// quiet keeps what the client says about every connection out of standard error. It
+// is the client's for the process, so it is set once.
+var quiet = sync.OnceFunc(func() { redis.SetLogger(debugLog{}) })
+
+type debugLog struct{}
+
+func (debugLog) Printf(ctx context.Context, format string, v ...any) {
+	if log := slog.Default(); log.Enabled(ctx, slog.LevelDebug) {
+		log.DebugContext(ctx, "redis: "+fmt.Sprintf(format, v...))
+	}
+}
+
+// Ready implements alerts.Store. Of a cluster, some node answers.
 func (s *Store) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	if err := s.client.Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("redis: %w", err)
 	}
@@ -95,156 +134,12 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Policy is what the server does when its memory is full. Any but noeviction lets
-// claims disappear, so that notifications are sent twice: an operator should know.
-func (s *Store) Policy(ctx context.Context) (string, error) {
-	m, err := s.client.ConfigGet(ctx, "maxmemory-policy").Result()
-	if err != nil {
-		return "", fmt.Errorf("redis: maxmemory-policy: %w", err)
-	}
-	return m["maxmemory-policy"], nil
-}
-
-// claimKey is the hash of a claim: of its own slot, since no script needs two.
-func (s *Store) claimKey(k alerts.ClaimKey) []string {
-	h := sha256.New()
-	for _, part := range []string{k.Tenant, k.Group, k.Receiver} {
-		fmt.Fprintf(h, "%d:%s", len(part), part)
-	}
-	return []string{s.prefix + ":c:" + hex.EncodeToString(h.Sum(nil)[:16])}
-}
-
-type wantJSON struct {
-	Firing       []alerts.Key `json:"firing,omitempty"`
-	Resolved     []alerts.Key `json:"resolved,omitempty"`
-	Repeat       int64        `json:"repeat"`
-	Always       bool         `json:"always"`
-	SendResolved bool         `json:"send_resolved"`
-}
-
-// sentJSON is Sent without its time, which is a field of its own.
-type sentJSON struct {
-	Firing   []alerts.Key `json:"firing,omitempty"`
-	Resolved []alerts.Key `json:"resolved,omitempty"`
-	Token    uint64       `json:"token,omitempty"`
-	Data     []byte       `json:"data,omitempty"`
-}
-
-func encode(sent alerts.Sent) (string, error) {
-	b, err := json.Marshal(sentJSON{sent.Firing, sent.Resolved, sent.Token, sent.Data})
-	return string(b), err
-}
-
-func decode(text string, at int64) (alerts.Sent, error) {
-	var j sentJSON
-	if err := json.Unmarshal([]byte(text), &j); err != nil {
-		return alerts.Sent{}, err
-	}
-	sent := alerts.Sent{Firing: j.Firing, Resolved: j.Resolved, Token: j.Token, Data: j.Data}
-	if at != 0 {
-		sent.At = time.UnixMilli(at)
-	}
-	return sent, nil
-}
-
-// Claim implements alerts.Claims.
-func (s *Store) Claim(ctx context.Context, k alerts.ClaimKey, want alerts.Want, lease time.Duration) (alerts.Answer, error) {
-	w, err := json.Marshal(wantJSON{want.Firing, want.Resolved, want.Repeat.Milliseconds(), want.Always, want.SendResolved})
-	if err != nil {
-		return alerts.Answer{}, fmt.Errorf("redis: claim: %w", err)
-	}
-	v, err := claimScript.Run(ctx, s.client, s.claimKey(k), w, millis(lease), keepSent.Milliseconds()).Slice()
-	if err != nil {
-		return alerts.Answer{}, fmt.Errorf("redis: claim: %w", err)
-	}
-	var n [4]int64
-	for i := range n {
-		n[i], _ = v[i].(int64)
-	}
-	text, _ := v[4].(string)
-	last, err := decode(text, n[3])
-	if err != nil {
-		return alerts.Answer{}, fmt.Errorf("redis: claim: what was sent is not readable: %w", err)
-	}
-	return alerts.Answer{Verdict: alerts.Verdict(n[0]), Token: uint64(n[1]), Wait: time.Duration(n[2]) * time.Millisecond, Last: last}, nil
-}
-
-// Commit implements alerts.Claims.
-func (s *Store) Commit(ctx context.Context, k alerts.ClaimKey, token uint64, sent alerts.Sent) error {
-	sent.Token = token
-	text, err := encode(sent)
-	if err != nil {
-		return fmt.Errorf("redis: commit: %w", err)
-	}
-	return s.end(ctx, "commit", k, token, "sent", text)
-}
-
-// Release implements alerts.Claims.
-func (s *Store) Release(ctx context.Context, k alerts.ClaimKey, token uint64, retry time.Duration) error {
-	return s.end(ctx, "release", k, token, "retry", retry.Milliseconds())
-}
-
-func (s *Store) end(ctx context.Context, what string, k alerts.ClaimKey, token uint64, how string, arg any) error {
-	n, err := endScript.Run(ctx, s.client, s.claimKey(k), token, how, arg).Int()
-	switch {
-	case err != nil:
-		return fmt.Errorf("redis: %s: %w", what, err)
-	case n == 0:
-		return alerts.ErrLost
-	}
-	return nil
-}
-
-// Restore implements alerts.Claims.
-func (s *Store) Restore(ctx context.Context, k alerts.ClaimKey, sent alerts.Sent) error {
-	text, err := encode(sent)
-	if err == nil {
-		err = restoreScript.Run(ctx, s.client, s.claimKey(k), sent.At.UnixMilli(), text, sent.Token, keepSent.Milliseconds()).Err()
-	}
-	if err != nil {
-		return fmt.Errorf("redis: restore: %w", err)
-	}
-	return nil
+// run runs a script in bounded time.
+func (s *Store) run(ctx context.Context, script *redis.Script, keys []string, args ...any) *redis.Cmd {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return script.Run(ctx, s.client, keys, args...)
 }
 
 // millis is at least one: a lease of none would be nobody's.
 func millis(d time.Duration) int64 { return max(d.Milliseconds(), 1) }
-
-// member of the sorted sets: JSON, as both parts may have any character.
-func member(t alerts.Timer) (string, error) {
-	b, err := json.Marshal([2]string{t.Tenant, t.ID})
-	return string(b), err
-}
-
-func (s *Store) shard(member string) int {
-	h := fnv.New32a()
-	h.Write([]byte(member))
-	return int(h.Sum32() % uint32(s.shards))
-}
-
-func (s *Store) timerKeys(shard int) []string {
-	tag := fmt.Sprintf("{%s:%d}:", s.prefix, shard)
-	return []string{tag + "t", tag + "f", tag + "g", tag + "l", tag + "n"}
-}
-
-// onTimer runs a script on the shard of a timer.
-func (s *Store) onTimer(ctx context.Context, what string, script *redis.Script, t alerts.Timer, args ...any) error {
-	m, err := member(t)
-	if err == nil {
-		err = script.Run(ctx, s.client, s.timerKeys(s.shard(m)), append([]any{m}, args...)...).Err()
-	}
-	if err != nil {
-		return fmt.Errorf("redis: %s a timer: %w", what, err)
-	}
-	return nil
-}
-
-// Arm implements alerts.Timers.
-func (s *Store) Arm(ctx context.Context, t alerts.Timer) error {
-	return s.onTimer(ctx, "arm", armScript, t, t.Generation, t.After.Milliseconds())
-}
-
-// Done implements alerts.Timers.
-func (s *Store) Done(ctx context.Context, t alerts.Timer) error {
-	return s.onTimer(ctx, "end", doneScript, t, t.Lease)
-}

@@ -3,91 +3,19 @@ package redis_test
 import (
 	"context"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/penstock-otel/penstock/pkg/alerts"
 	"github.com/penstock-otel/penstock/pkg/alerts/alertstest"
 	"github.com/penstock-otel/penstock/pkg/alerts/redis"
+	"github.com/penstock-otel/penstock/pkg/alerts/redis/redistest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// server is a redis-server of this test, on loopback, without a file.
-type server struct {
-	t    testing.TB
-	addr string
-	args []string
-	cmd  *exec.Cmd
-}
-
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func serve(t testing.TB, args ...string) *server {
-	t.Helper()
-	s := &server{t: t, addr: freeAddr(t), args: args}
-	s.start()
-	t.Cleanup(s.kill)
-	return s
-}
-
-func (s *server) start() {
-	s.t.Helper()
-	_, port, err := net.SplitHostPort(s.addr)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.cmd = exec.Command("redis-server", append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.t.TempDir(), "--loglevel", "warning"}, s.args...)...)
-	s.cmd.Stderr, s.cmd.Stdout = os.Stderr, os.Stderr
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatalf("%v: install Debian's redis-server", err)
-	}
-	c := s.client()
-	defer c.Close()
-	for range 1000 {
-		if c.Ping(context.Background()).Err() == nil {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	s.t.Fatal("redis-server does not answer after 20 s")
-}
-
-func (s *server) client() *goredis.Client {
-	return goredis.NewClient(&goredis.Options{Addr: s.addr, MaxRetries: -1})
-}
-
-func (s *server) signal(sig syscall.Signal) {
-	s.t.Helper()
-	if err := s.cmd.Process.Signal(sig); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s *server) kill() {
-	if s.cmd != nil {
-		_ = s.cmd.Process.Kill() // it may have ended
-		_ = s.cmd.Wait()         // by that signal
-		s.cmd = nil
-	}
-}
 
 func open(t testing.TB, o redis.Options) *redis.Store {
 	t.Helper()
@@ -105,35 +33,21 @@ func open(t testing.TB, o redis.Options) *redis.Store {
 	return s
 }
 
-func TestStore(t *testing.T) {
-	srv := serve(t)
+// suite runs it with a prefix of its own for every test.
+func suite(t *testing.T, o redis.Options) {
 	n := 0
 	alertstest.Run(t, func(t *testing.T) alerts.Store {
 		n++
-		return open(t, redis.Options{Addrs: []string{srv.addr}, Prefix: fmt.Sprintf("p%d", n)})
+		o.Prefix = fmt.Sprintf("p%d", n)
+		return open(t, o)
 	})
 }
 
-// TestCluster: every script has its keys in one slot, which a cluster of one node
-// insists on too.
-func TestCluster(t *testing.T) {
-	srv := serve(t, "--cluster-enabled", "yes")
-	c := srv.client()
-	defer c.Close()
-	if err := c.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
-		t.Fatal(err)
+func addrs(list ...*redistest.Server) (addrs []string) {
+	for _, s := range list {
+		addrs = append(addrs, s.Addr)
 	}
-	for range 1000 {
-		if info, err := c.ClusterInfo(t.Context()).Result(); err == nil && strings.Contains(info, "cluster_state:ok") {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	n := 0
-	alertstest.Run(t, func(t *testing.T) alerts.Store {
-		n++
-		return open(t, redis.Options{Addrs: []string{srv.addr}, Cluster: true, Prefix: fmt.Sprintf("p%d", n)})
-	})
+	return addrs
 }
 
 var (
@@ -141,94 +55,188 @@ var (
 	want = alerts.Want{Firing: []alerts.Key{"a"}, Repeat: time.Hour, SendResolved: true}
 )
 
-// What the server loses is given again, once; the claim of before records nothing.
-func TestWiped(t *testing.T) {
-	srv := serve(t)
-	s := open(t, redis.Options{Addrs: []string{srv.addr}})
-	first, err := s.Claim(t.Context(), key, want, time.Hour)
-	if err != nil || first.Verdict != alerts.Go {
-		t.Fatalf("%+v, %v", first, err)
-	}
-	if err := s.Restore(t.Context(), key, alerts.Sent{Firing: want.Firing, At: time.Now(), Token: 9}); err != nil {
-		t.Fatal(err)
-	}
-	c := srv.client()
-	defer c.Close()
-	for _, wipe := range []func(){
-		func() {
-			if err := c.FlushAll(t.Context()).Err(); err != nil {
-				t.Fatal(err)
-			}
-		},
-		func() { srv.kill(); srv.start() },
-	} {
-		wipe()
-		var a alerts.Answer
-		for range 500 { // the pool has connections that are gone
-			if a, err = s.Claim(t.Context(), key, want, time.Hour); err == nil {
-				break
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-		if err != nil || a.Verdict != alerts.Go {
-			t.Fatalf("after a loss: %+v, %v", a, err)
-		}
-		if a, err = s.Claim(t.Context(), key, want, time.Hour); err != nil || a.Verdict != alerts.Held {
-			t.Errorf("a second time: %+v, %v", a, err)
-		}
-		if err := s.Commit(t.Context(), key, 9, alerts.Sent{}); err != alerts.ErrLost {
-			t.Errorf("a claim of before: %v", err)
-		}
-	}
-}
-
-// A server that hangs, or is not there, is an error and not a wait: the context of
-// the caller is kept, and without one the store's own bounds.
-func TestHangs(t *testing.T) {
-	srv := serve(t)
-	s := open(t, redis.Options{Addrs: []string{srv.addr}})
-	if err := s.Ready(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	srv.signal(syscall.SIGSTOP)
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			if _, err := s.Claim(t.Context(), key, want, time.Hour); err == nil {
-				t.Error("a server that is stopped has answered")
-			}
-		})
-	}
-	wg.Wait()
-	srv.signal(syscall.SIGCONT)
-	ok := false
-	for range 500 {
-		if ok = s.Ready(t.Context()) == nil; ok {
-			break
+// eventually asks until it is so: the client has connections that are gone, and
+// servers take their time.
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for range 1500 {
+		if f() {
+			return
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	if !ok {
-		t.Error("it is not ready again")
-	}
-	srv.kill()
-	if _, err := s.Take(t.Context(), 1, time.Hour); err == nil || !strings.HasPrefix(err.Error(), "redis: ") {
-		t.Errorf("%v", err)
+	t.Fatalf("never: %s", what)
+}
+
+// claim asks until the server answers.
+func claim(t *testing.T, s *redis.Store, k alerts.ClaimKey) (a alerts.Answer) {
+	t.Helper()
+	var err error
+	eventually(t, "a claim is answered", func() bool { a, err = s.Claim(t.Context(), k, want, time.Hour); return err == nil })
+	return a
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
-func TestPolicy(t *testing.T) {
-	srv := serve(t, "--maxmemory-policy", "volatile-lru")
-	s := open(t, redis.Options{Addrs: []string{srv.addr}})
-	if got, err := s.Policy(t.Context()); err != nil || got != "volatile-lru" {
-		t.Errorf("%q, %v", got, err)
-	}
+func TestStore(t *testing.T) {
+	suite(t, redis.Options{Addrs: addrs(redistest.Start(t))})
 }
 
 func TestOptions(t *testing.T) {
-	for want, o := range map[string]redis.Options{"no address": {}, "no sentinels": {Addrs: []string{"a:1"}, SentinelMaster: "m", Cluster: true}} {
+	for want, o := range map[string]redis.Options{
+		"no address":   {},
+		"no sentinels": {Addrs: []string{"a:1"}, SentinelMaster: "m", Cluster: true},
+		"braces":       {Addrs: []string{"a:1"}, Prefix: "{x}"},
+	} {
 		if _, err := redis.Open(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+}
+
+func TestLogin(t *testing.T) {
+	srv := redistest.Start(t)
+	srv.Do("acl", "setuser", "alerter", "on", ">sesame", "~penstock:*", "~{penstock:*", "+@all", "-@admin", "-@dangerous", "+info")
+	srv.Do("acl", "setuser", "default", "off")
+	o := redis.Options{Addrs: addrs(srv), Username: "alerter", Password: "wrong-one"}
+	if err := open(t, o).Ready(t.Context()); err == nil || strings.Contains(err.Error(), o.Password) {
+		t.Errorf("%v", err)
+	}
+	o.Password = "sesame"
+	s := open(t, o) // who may no more than this
+	if a := claim(t, s, key); a.Verdict != alerts.Go {
+		t.Errorf("%+v", a)
+	}
+	must(t, s.Arm(t.Context(), alerts.Timer{ID: "x"}))
+	if problem, err := s.MemoryPolicy(t.Context()); problem != "" || err != nil {
+		t.Errorf("%q, %v", problem, err)
+	}
+}
+
+func TestMemoryPolicy(t *testing.T) {
+	srv := redistest.Start(t)
+	s := open(t, redis.Options{Addrs: addrs(srv)})
+	if problem, err := s.MemoryPolicy(t.Context()); problem != "" || err != nil {
+		t.Errorf("%q, %v", problem, err)
+	}
+	srv.Do("config", "set", "maxmemory-policy", "volatile-lru")
+	if problem, err := s.MemoryPolicy(t.Context()); !strings.Contains(problem, "is volatile-lru, want noeviction") || err != nil {
+		t.Errorf("%q, %v", problem, err)
+	}
+	srv.Kill()
+	if problem, err := s.MemoryPolicy(t.Context()); problem != "" || err == nil {
+		t.Errorf("%q, %v", problem, err)
+	}
+}
+
+// A server whose memory is full refuses claims, and says so; what is there stays.
+func TestMemoryIsFull(t *testing.T) {
+	srv := redistest.Start(t)
+	s := open(t, redis.Options{Addrs: addrs(srv)})
+	a := claim(t, s, key)
+	must(t, s.Commit(t.Context(), key, a.Token, alerts.Sent{Firing: want.Firing}))
+	srv.Do("config", "set", "maxmemory", "1")
+	if _, err := s.Claim(t.Context(), alerts.ClaimKey{Group: "new"}, want, time.Hour); err == nil || !strings.Contains(err.Error(), "OOM") {
+		t.Errorf("%v", err)
+	}
+	srv.Do("config", "set", "maxmemory", "0")
+	if a := claim(t, s, key); a.Verdict != alerts.NotNeeded {
+		t.Errorf("%+v", a)
+	}
+}
+
+// What is not what this package wrote is an error and harms nothing else.
+func TestStrangeData(t *testing.T) {
+	srv := redistest.Start(t)
+	s := open(t, redis.Options{Addrs: addrs(srv)})
+	a := claim(t, s, key)
+	must(t, s.Commit(t.Context(), key, a.Token, alerts.Sent{Firing: want.Firing}))
+	name := srv.Do("keys", "penstock:c:*")
+	srv.Do("hset", name, "sent", "not JSON")
+	if _, err := s.Claim(t.Context(), key, want, time.Hour); err == nil {
+		t.Error("no error of what is not JSON")
+	}
+	srv.Do("hset", name, "sent", `{"firing":[7]}`)
+	if _, err := s.Claim(t.Context(), key, alerts.Want{Always: true}, time.Hour); err == nil || !strings.Contains(err.Error(), "not readable") {
+		t.Errorf("%v", err)
+	}
+	srv.Do("del", name)
+	srv.Do("set", name, "no hash")
+	if _, err := s.Claim(t.Context(), key, want, time.Hour); err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
+		t.Errorf("%v", err)
+	}
+	srv.Do("zadd", "{penstock:0}:t", "1", "neither")
+	if list, err := s.Take(t.Context(), 10, time.Hour); err == nil || len(list) != 0 || !strings.Contains(err.Error(), "not readable") {
+		t.Errorf("%v, %v", list, err)
+	}
+	must(t, s.Arm(t.Context(), alerts.Timer{ID: "x"}))
+	eventually(t, "a timer comes past it", func() bool {
+		list, err := s.Take(t.Context(), 10, time.Hour)
+		must(t, err)
+		return len(list) == 1
+	})
+}
+
+// Keys go away by themselves, a good while after the last one asked.
+func TestKeysExpire(t *testing.T) {
+	srv := redistest.Start(t)
+	s := open(t, redis.Options{Addrs: addrs(srv)})
+	if a, err := s.Claim(t.Context(), key, alerts.Want{}, time.Hour); err != nil || a.Verdict != alerts.NotNeeded || srv.Do("dbsize") != "0" {
+		t.Errorf("%+v, %v: it keeps that nothing is needed", a, err)
+	}
+	must(t, s.Restore(t.Context(), key, alerts.Sent{Firing: want.Firing, At: time.Now()}))
+	name := srv.Do("keys", "penstock:c:*")
+	least := func(what string, least time.Duration) {
+		t.Helper()
+		var millis int64
+		if _, err := fmt.Sscan(srv.Do("pttl", name), &millis); err != nil {
+			t.Fatal(err)
+		}
+		if got := time.Duration(millis) * time.Millisecond; got > least || got < least-10*time.Minute {
+			t.Errorf("%s it is kept for %s, want %s", what, got, least)
+		}
+	}
+	least("restored,", 24*time.Hour)
+	if a := claim(t, s, key); a.Verdict != alerts.NotNeeded {
+		t.Errorf("%+v", a)
+	}
+	least("asked for,", 27*time.Hour) // twice the repeat, the lease
+}
+
+// What the server keeps of a group is bounded.
+func TestSizeOfAClaim(t *testing.T) {
+	srv := redistest.Start(t)
+	s := open(t, redis.Options{Addrs: addrs(srv)})
+	f := func(alertsThere, want int) {
+		t.Helper()
+		srv.Do("flushall")
+		sent := alerts.Sent{At: time.Now()}
+		for n := range alertsThere {
+			sent.Firing = append(sent.Firing, alerts.Key(fmt.Sprintf("%032d", n)))
+		}
+		must(t, s.Restore(t.Context(), key, sent))
+		var size int
+		if _, err := fmt.Sscan(srv.Do("hstrlen", srv.Do("keys", "penstock:c:*"), "sent"), &size); err != nil || size > want {
+			t.Errorf("%d alerts are %d bytes, want at most %d (%v)", alertsThere, size, want, err)
+		}
+	}
+	f(10_000, 360_000)
+	f(10_001, 200)
+}
+
+func TestContexts(t *testing.T) {
+	s := open(t, redis.Options{Addrs: []string{"127.0.0.1:1"}}) // nobody is there
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Claim(ctx, key, want, time.Hour); err == nil {
+		t.Error("no error")
+	}
+	if _, err := s.NextDue(t.Context(), time.Hour); err == nil || !strings.HasPrefix(err.Error(), "redis: ") {
+		t.Errorf("%v", err)
 	}
 }
