@@ -74,7 +74,7 @@ func (f *follower) follow(ctx context.Context) (err error) {
 	if err := f.begin(ctx); err != nil {
 		return err
 	}
-	if err := f.look(ctx, false); err != nil {
+	if err := f.look(ctx); err != nil {
 		return err
 	}
 	b, err := f.in.o.Source.Browse(ctx, f.name, queue.BrowseOptions{From: f.next, MaxBytes: f.in.o.ReadAheadBytes})
@@ -83,11 +83,10 @@ func (f *follower) follow(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	for {
-		idle, err := f.readUntilDue(ctx, b)
-		if err != nil {
+		if err := f.readUntilDue(ctx, b); err != nil {
 			return err
 		}
-		if err := f.look(ctx, idle); err != nil {
+		if err := f.look(ctx); err != nil {
 			return err
 		}
 	}
@@ -121,28 +120,26 @@ func (f *follower) begin(ctx context.Context) (err error) {
 	return nil
 }
 
-// readUntilDue takes messages until a look is due. idle: there was none.
-func (f *follower) readUntilDue(ctx context.Context, b queue.Browser) (idle bool, err error) {
+// readUntilDue takes messages until a look is due.
+func (f *follower) readUntilDue(ctx context.Context, b queue.Browser) error {
 	until, cancel := context.WithDeadline(ctx, f.due)
 	defer cancel()
-	for idle = true; ; idle = false {
+	for time.Now().Before(f.due) {
 		e, err := b.Next(until)
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
-			return false, ctx.Err()
+			return ctx.Err()
 		case until.Err() != nil:
-			return idle, nil
+			return nil
 		default:
-			return false, fmt.Errorf("read from sequence %d: %w", f.next, err)
+			return fmt.Errorf("read from sequence %d: %w", f.next, err)
 		}
 		if err := f.take(ctx, e); err != nil {
-			return false, err
-		}
-		if !time.Now().Before(f.due) {
-			return false, nil
+			return err
 		}
 	}
+	return nil
 }
 
 // take hands on one message. The error is that of ctx.

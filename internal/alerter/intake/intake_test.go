@@ -117,6 +117,22 @@ func TestWatermark(t *testing.T) {
 	})
 }
 
+// Between two looks it is the time of the last message taken.
+func TestWatermarkIsThatOfTheLastMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newMemory(t), 1)
+		r.start(func(o *intake.Options) { o.LookEvery = time.Hour })
+		within(time.Minute)
+		r.put(0, "", "up1")
+		stored := time.Now()
+		within(time.Minute)
+		r.watermark(stored)
+		within(time.Hour)
+		r.watermark(stored.Add(59 * time.Minute)) // of the look
+		r.stop()
+	})
+}
+
 // A stream that is read fast waits for the one that is not.
 func TestStreamsStayTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -287,7 +303,7 @@ func TestSinkFails(t *testing.T) {
 // A stream that was made anew is read from its beginning, and the watermark does
 // not fall.
 func TestMadeAnew(t *testing.T) {
-	for _, more := range []bool{false, true} { // has it come further than the old one?
+	for _, more := range []int{0, 1, 6} { // it ends before the old one, or has come further
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, newMemory(t), 1)
 			for n := range 3 {
@@ -299,9 +315,8 @@ func TestMadeAnew(t *testing.T) {
 			q := newMemory(t)
 			r.must(topology.Apply(t.Context(), q, r.plan))
 			r.q.replace(q)
-			want := []string{"up0", "up1", "up2", "up_new"}
-			r.put(0, "", "up_new")
-			for n := 0; more && n < 5; n++ {
+			want := []string{"up0", "up1", "up2"}
+			for range more {
 				r.put(0, "", "up_new")
 				want = append(want, "up_new")
 			}

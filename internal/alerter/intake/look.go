@@ -10,10 +10,9 @@ import (
 // lookTimeout bounds a question.
 const lookTimeout = 5 * time.Second
 
-// look asks the stream how far it has come. idle: nothing was read since the last
-// look. A question that fails is no error: the watermark stands still. The error is
-// errAnew, or that of ctx.
-func (f *follower) look(ctx context.Context, idle bool) error {
+// look asks the stream how far it has come. A question that fails is no error: the
+// watermark stands still. The error is errAnew, or that of ctx.
+func (f *follower) look(ctx context.Context) error {
 	asked, st, err := f.ask(ctx)
 	if err == nil && f.isAnother(st) {
 		// A server that has fallen behind may have answered. Nothing is read before
@@ -45,7 +44,7 @@ func (f *follower) look(ctx context.Context, idle bool) error {
 		f.blind = false
 		f.log.Info("alerts: the stream can be asked again")
 	}
-	f.passGap(st, idle)
+	f.passGap(st)
 	f.asked, f.seen = asked, st.LastSeq
 	f.drained()
 	f.in.o.Metrics.behind.WithLabelValues(f.name).Set(float64(st.LastSeq + 1 - min(f.next, st.LastSeq+1)))
@@ -70,13 +69,13 @@ func (f *follower) isAnother(st queue.StreamState) bool {
 }
 
 // passGap goes on behind messages that were purged up to the end, for no message
-// comes that would show the gap. What Browse may have read ahead of the purge has
-// come in the time between two looks.
-func (f *follower) passGap(st queue.StreamState, idle bool) {
+// comes that would show the gap. It does so at the second look between which nothing
+// was read: what Browse had read ahead of the purge has come by then.
+func (f *follower) passGap(st queue.StreamState) {
 	switch {
 	case st.Messages > 0 || f.next > st.LastSeq:
 		f.vacant = 0
-	case idle && f.vacant == st.LastSeq:
+	case f.vacant == st.LastSeq:
 		f.lost(f.next, st.LastSeq+1)
 		f.next, f.vacant = st.LastSeq+1, 0
 	default:

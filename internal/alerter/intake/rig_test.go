@@ -26,27 +26,27 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// net is a real queue behind a network that can be cut.
-type net struct {
+// network is a real queue behind a network that can be cut.
+type network struct {
 	queue.Queue
 	mu   sync.Mutex
 	down bool
 }
 
-func (n *net) cut(down bool) {
+func (n *network) cut(down bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.down = down
 }
 
 // replace lets streams be made anew.
-func (n *net) replace(q queue.Queue) {
+func (n *network) replace(q queue.Queue) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.Queue = q
 }
 
-func (n *net) now() (queue.Queue, error) {
+func (n *network) now() (queue.Queue, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.down {
@@ -55,7 +55,7 @@ func (n *net) now() (queue.Queue, error) {
 	return n.Queue, nil
 }
 
-func (n *net) StreamState(ctx context.Context, stream string) (queue.StreamState, error) {
+func (n *network) StreamState(ctx context.Context, stream string) (queue.StreamState, error) {
 	q, err := n.now()
 	if err != nil {
 		return queue.StreamState{}, err
@@ -63,7 +63,7 @@ func (n *net) StreamState(ctx context.Context, stream string) (queue.StreamState
 	return q.StreamState(ctx, stream)
 }
 
-func (n *net) Browse(ctx context.Context, stream string, o queue.BrowseOptions) (queue.Browser, error) {
+func (n *network) Browse(ctx context.Context, stream string, o queue.BrowseOptions) (queue.Browser, error) {
 	q, err := n.now()
 	if err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func (n *net) Browse(ctx context.Context, stream string, o queue.BrowseOptions) 
 // cuttable fails where a browser of JetStream would have tried on.
 type cuttable struct {
 	queue.Browser
-	n *net
+	n *network
 }
 
 func (c cuttable) Next(ctx context.Context) (queue.Entry, error) {
@@ -88,7 +88,7 @@ func (c cuttable) Next(ctx context.Context) (queue.Entry, error) {
 // rig is an intake and what its sink got.
 type rig struct {
 	t      *testing.T
-	q      *net
+	q      *network
 	plan   topology.Plan
 	reg    *prometheus.Registry
 	in     *intake.Intake
@@ -106,7 +106,7 @@ type rig struct {
 // newRig has the streams and starts nothing.
 func newRig(t *testing.T, q queue.Queue, shards int) *rig {
 	t.Helper()
-	r := &rig{t: t, q: &net{Queue: q}, reg: prometheus.NewRegistry(), plan: topology.Plan{Shards: shards, MaxBytes: 1 << 30}, gate: map[string]chan struct{}{}}
+	r := &rig{t: t, q: &network{Queue: q}, reg: prometheus.NewRegistry(), plan: topology.Plan{Shards: shards, MaxBytes: 1 << 30}, gate: map[string]chan struct{}{}}
 	r.must(topology.Apply(t.Context(), q, r.plan))
 	return r
 }

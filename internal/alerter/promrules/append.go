@@ -9,15 +9,18 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
 )
 
+// ErrMalformed is in the error of Append for a request that can never be decoded.
+var ErrMalformed = errors.New("request is malformed")
+
 // Append stores the points of an ExportMetricsServiceRequest, which is not kept.
 // now is the time at which the queue stored it: points are judged by their distance
-// from that. An error says that nothing was stored: the request cannot be decoded,
-// or the store does not work.
+// from that. An error says that nothing was stored: the request cannot be decoded
+// (ErrMalformed), or the store does not work.
 func (e *Engine) Append(ctx context.Context, request []byte, now time.Time) (Appended, error) {
 	var said Appended
 	r := pmetricotlp.NewExportRequest()
 	if err := r.UnmarshalProto(request); err != nil {
-		return said, fmt.Errorf("decode metrics of %d bytes: %w", len(request), err)
+		return said, fmt.Errorf("%w: decode metrics of %d bytes: %w", ErrMalformed, len(request), err)
 	}
 	md := r.Metrics()
 

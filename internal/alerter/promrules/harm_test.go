@@ -1,6 +1,7 @@
 package promrules_test
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -215,7 +216,7 @@ func TestWhatCannotBeTranslatedIsCountedAlone(t *testing.T) {
 
 func TestGarbageIsAnErrorAndNothingIsStored(t *testing.T) {
 	r := newRig(t, group(everything))
-	if _, err := r.e.Append(t.Context(), []byte("\x0a\xff\xff"), epoch); err == nil || !strings.Contains(err.Error(), "3 bytes") {
+	if _, err := r.e.Append(t.Context(), []byte("\x0a\xff\xff"), epoch); !errors.Is(err, promrules.ErrMalformed) || !strings.Contains(err.Error(), "3 bytes") {
 		t.Errorf("%v", err)
 	}
 	if m, _ := r.e.Series(); m != 0 {
