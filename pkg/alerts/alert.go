@@ -6,7 +6,7 @@ import "time"
 type Finding struct {
 	Rule                string
 	Labels, Annotations Labels
-	Firing              bool // else pending
+	Firing              bool // else pending; of SourceExternal: else it has ended
 	Value               float64
 	// ActiveAt is when its condition began to hold, FiredAt when it had held for
 	// long enough; zero while pending.
@@ -14,7 +14,8 @@ type Finding struct {
 	Trace             string
 }
 
-// Evaluation is what one slot of one group of a tenant found.
+// Evaluation is what one slot of one group of a tenant found. Of SourceExternal, At is
+// when it was posted, and what is not in Active is not spoken of.
 type Evaluation struct {
 	Tenant, File, Group string
 	At                  time.Time
