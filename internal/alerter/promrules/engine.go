@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/otlptranslator"
 	"github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/rules"
@@ -54,6 +53,9 @@ type Options struct {
 	ExternalURL    string
 	// Logger gets what upstream logs; nil: nothing.
 	Logger *slog.Logger
+
+	block    time.Duration // what the head holds; 0: blockRange
+	subquery time.Duration // step of subqueries without one; 0: Interval
 }
 
 // blockRange is how much the head holds before it is cut, in time: by half of it
@@ -90,6 +92,8 @@ func (o *Options) fill() {
 	def(&o.Lookback, 5*time.Minute)
 	def(&o.QueryTimeout, 30*time.Second)
 	def(&o.Interval, 15*time.Second)
+	def(&o.block, blockRange)
+	def(&o.subquery, o.Interval)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -139,9 +143,9 @@ func (e *Engine) open() (err error) {
 	t := tsdb.DefaultOptions()
 	t.WALSegmentSize = -1 // none: the queue has it all
 	t.NoLockfile = true
-	t.MinBlockDuration = blockRange.Milliseconds()
-	t.MaxBlockDuration = blockRange.Milliseconds()
-	t.RetentionDuration = (e.o.Retention + blockRange).Milliseconds()
+	t.MinBlockDuration = e.o.block.Milliseconds()
+	t.MaxBlockDuration = e.o.block.Milliseconds()
+	t.RetentionDuration = (e.o.Retention + e.o.block).Milliseconds()
 	// The window counts from the newest sample of all series, which may be ahead.
 	t.OutOfOrderTimeWindow = (e.o.Window + e.o.MaxAhead).Milliseconds()
 	t.StripeSize = 2048
@@ -164,10 +168,10 @@ func (e *Engine) open() (err error) {
 			PromoteResourceAttributes: e.o.PromoteResourceAttributes,
 		}),
 	}
-	e.names.namer = otlptranslator.MetricNamer{WithMetricSuffixes: true}
+	e.names.namer = newNamer()
 	e.engine = promql.NewEngine(promql.EngineOpts{
 		Logger: e.o.Logger, MaxSamples: e.o.MaxQuerySamples, Timeout: e.o.QueryTimeout, LookbackDelta: e.o.Lookback,
-		NoStepSubqueryIntervalFn: func(int64) int64 { return e.o.Interval.Milliseconds() },
+		NoStepSubqueryIntervalFn: func(int64) int64 { return e.o.subquery.Milliseconds() },
 		EnableAtModifier:         true, EnableNegativeOffset: true, Parser: exprs,
 	})
 	e.metrics = rules.NewGroupMetrics(nil)

@@ -24,6 +24,7 @@ var exprs = parser.NewParser(parser.Options{})
 // File is a rule file that was accepted. It does not change.
 type File struct {
 	name   string
+	text   []byte // in Prometheus' form
 	groups *rulefmt.RuleGroups
 	rules  []rule
 }
@@ -34,15 +35,16 @@ type rule struct {
 	records     bool
 	expr        parser.Expr
 	hold        model.Duration // for and keep_firing_for
+	line        int            // where it begins
 	offset      model.Duration // query_offset of the group
 	asks        []parser.Expr  // what its templates query
 	asksAny     bool           // a template queries what is known only when it runs
 }
 
-// Parse reads a Prometheus rule file. name tells files apart: it is part of the
-// identity of a group and moves its slots, so that it must be the same in every
-// replica. Unknown keys and further documents are errors. The error is Problems;
-// text is not kept.
+// Parse reads a rule file, Prometheus' own or one of the short form. name tells files
+// apart: it is part of the identity of a group and moves its slots, so that it must
+// be the same in every replica. Unknown keys and further documents are errors. The
+// error is Problems; text is not kept.
 func Parse(name string, text []byte) (*File, error) {
 	if len(text) > MaxFileBytes {
 		return nil, Problems{{File: name, Text: fmt.Sprintf("is %d bytes, want at most %d: split it", len(text), MaxFileBytes)}}
@@ -50,15 +52,28 @@ func Parse(name string, text []byte) (*File, error) {
 	if p := secondDocument(name, text); p != nil {
 		return nil, Problems{p}
 	}
+	text, place, bad := fromShort(name, bytes.Clone(text))
+	if bad != nil {
+		return nil, bad
+	}
+	lines := linesOf(text)
 	groups, errs := rulefmt.Parse(text, false, scheme, exprs, slog.New(slog.DiscardHandler))
 	if len(errs) > 0 {
 		var all Problems
 		for _, err := range errs {
-			all = append(all, problem(name, err))
+			p := problem(name, err)
+			if p.Line == 0 && p.Index > 0 { // upstream does not know it of everything
+				p.Line = lines(p.Group, p.Index)
+			}
+			if place != nil { // the place in what was made is of no use
+				p.Line, p.Index = place(p.Group, p.Index)
+				p.Column, p.Group = 0, ""
+			}
+			all = append(all, p)
 		}
 		return nil, all
 	}
-	f := &File{name: name, groups: groups}
+	f := &File{name: name, text: text, groups: groups}
 	for _, g := range groups.Groups {
 		for i, r := range g.Rules {
 			expr, err := exprs.ParseExpr(r.Expr)
@@ -68,6 +83,9 @@ func Parse(name string, text []byte) (*File, error) {
 			one := rule{group: g.Name, name: r.Alert + r.Record, records: r.Record != "", expr: expr, hold: r.For + r.KeepFiringFor}
 			if g.QueryOffset != nil {
 				one.offset = *g.QueryOffset
+			}
+			if one.line = lines(g.Name, i+1); place != nil {
+				one.line, _ = place(g.Name, i+1)
 			}
 			one.asks, one.asksAny = queriesOf(r)
 			f.rules = append(f.rules, one)
@@ -89,5 +107,31 @@ func secondDocument(name string, text []byte) *Problem {
 	return nil
 }
 
+// linesOf finds where a rule of a group begins, by its place from 1; 0 when that is
+// not to be found.
+func linesOf(text []byte) func(group string, index int) int {
+	var doc struct {
+		Groups []struct {
+			Name  string      `yaml:"name"`
+			Rules []yaml.Node `yaml:"rules"`
+		} `yaml:"groups"`
+	}
+	if err := yaml.Unmarshal(text, &doc); err != nil { // the parser tells it
+		return func(string, int) int { return 0 }
+	}
+	return func(group string, index int) int {
+		for _, g := range doc.Groups {
+			if g.Name == group && index > 0 && index <= len(g.Rules) {
+				return g.Rules[index-1].Line
+			}
+		}
+		return 0
+	}
+}
+
 // Name is that of Parse.
 func (f *File) Name() string { return f.name }
+
+// Text is the file in Prometheus' form: what Parse was given, or what was made of
+// the short form.
+func (f *File) Text() []byte { return bytes.Clone(f.text) }

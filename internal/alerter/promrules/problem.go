@@ -36,7 +36,11 @@ func (p *Problem) Error() string {
 		fmt.Fprintf(&b, ": group %q", p.Group)
 	}
 	if p.Index > 0 {
-		fmt.Fprintf(&b, ", rule %d %q", p.Index, p.Rule)
+		between := ":" // of the short form: it has no groups
+		if p.Group != "" {
+			between = ","
+		}
+		fmt.Fprintf(&b, "%s rule %d %q", between, p.Index, p.Rule)
 	}
 	return b.String() + ": " + p.Text
 }
