@@ -34,12 +34,6 @@ func (m *marks) raise(stream int, t time.Time) {
 	}
 }
 
-func (m *marks) of(stream int) time.Time {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.at[stream]
-}
-
 func (m *marks) least() time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
