@@ -26,6 +26,7 @@ func (e *Engine) Append(ctx context.Context, request []byte, now time.Time) (App
 
 	e.appendMu.Lock()
 	defer e.appendMu.Unlock()
+	defer func() { e.o.Metrics.appended(&said) }()
 	e.guard(md, now, &said)
 	md, err := e.deltas.convert(ctx, md, &said)
 	if err != nil {
@@ -40,7 +41,8 @@ func (e *Engine) Append(ctx context.Context, request []byte, now time.Time) (App
 	_, err = e.converter.FromMetrics(ctx, md, e.settings)
 	e.converter.Reset(nil)
 	if ctx.Err() != nil {
-		return Appended{}, errors.Join(ctx.Err(), app.Rollback())
+		said = Appended{}
+		return said, errors.Join(ctx.Err(), app.Rollback())
 	}
 	if err != nil { // metrics that cannot be translated; all others were
 		for _, one := range unjoin(err) {
@@ -48,7 +50,9 @@ func (e *Engine) Append(ctx context.Context, request []byte, now time.Time) (App
 		}
 	}
 	if err := app.Commit(); err != nil {
-		return Appended{}, fmt.Errorf("store %d samples: %w", said.Samples, err)
+		err = fmt.Errorf("store %d samples: %w", said.Samples, err)
+		said = Appended{}
+		return said, err
 	}
 	return said, nil
 }

@@ -12,7 +12,8 @@ import (
 // that of what comes in: a flood of series must not keep alerts from being
 // evaluated. It is asked for new series alone.
 type seriesCap struct {
-	limit int
+	limit   int
+	metrics *Metrics
 
 	mu      sync.Mutex      // guards what follows
 	made    map[string]bool // names that rules make
@@ -21,8 +22,8 @@ type seriesCap struct {
 	results int // of total, those of made
 }
 
-func newSeriesCap(limit int) *seriesCap {
-	return &seriesCap{limit: limit, made: map[string]bool{}, byName: map[string]int{}}
+func newSeriesCap(limit int, m *Metrics) *seriesCap {
+	return &seriesCap{limit: limit, metrics: m, made: map[string]bool{}, byName: map[string]int{}}
 }
 
 // makes tells which names rules make from now on.
@@ -46,11 +47,12 @@ func (c *seriesCap) count() (metrics, results int) {
 func (c *seriesCap) PreCreation(ls labels.Labels) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := c.total - c.results
+	n, refused := c.total-c.results, c.metrics.refusedMetrics
 	if c.made[ls.Get(model.MetricNameLabel)] {
-		n = c.results
+		n, refused = c.results, c.metrics.refusedResult
 	}
 	if n >= c.limit {
+		refused.Inc()
 		return errSeriesLimit
 	}
 	return nil

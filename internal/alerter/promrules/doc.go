@@ -23,6 +23,8 @@
 //   - Evaluate tells the complete set of active alerts of each rule that could be
 //     evaluated, and names those that could not: what is missing there is
 //     unknown, and no reason to call an alert resolved.
+//   - What a rule says of missing data is done: a firing alert that holds ends only
+//     when there is data and it is not so, or when none has come for MaxHold.
 //   - Load changes everything or nothing. Groups that did not change go on as they
 //     are; of those that did, rules of the same name and labels keep their alerts.
 //   - Memory is bounded by Options: series, delta streams, labels of a sample. The

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/prometheus/config"
@@ -53,6 +54,8 @@ type Options struct {
 	ExternalURL    string
 	// Logger gets what upstream logs; nil: nothing.
 	Logger *slog.Logger
+	// Metrics count; nil: nobody sees them.
+	Metrics *Metrics
 
 	block    time.Duration // what the head holds; 0: blockRange
 	subquery time.Duration // step of subqueries without one; 0: Interval
@@ -94,6 +97,9 @@ func (o *Options) fill() {
 	def(&o.Interval, 15*time.Second)
 	def(&o.block, blockRange)
 	def(&o.subquery, o.Interval)
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -118,6 +124,7 @@ type Engine struct {
 	seen       map[storage.SeriesRef]instant
 
 	names nameCache
+	held  atomic.Int64 // alerts without data
 
 	evalMu sync.Mutex // guards what follows, and lets one group at a time be evaluated
 	groups map[GroupID]*group
@@ -132,10 +139,11 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scratch directory of rules: %w", err)
 	}
-	e := &Engine{o: o, dir: dir, cap: newSeriesCap(o.MaxSeries), groups: map[GroupID]*group{}, files: &files{}, seen: map[storage.SeriesRef]instant{}}
+	e := &Engine{o: o, dir: dir, cap: newSeriesCap(o.MaxSeries, o.Metrics), groups: map[GroupID]*group{}, files: &files{}, seen: map[storage.SeriesRef]instant{}}
 	if err := e.open(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
+	o.Metrics.of(e, true)
 	return e, nil
 }
 
@@ -191,6 +199,7 @@ func (e *Engine) Close() error {
 	defer e.appendMu.Unlock()
 	e.evalMu.Lock()
 	defer e.evalMu.Unlock()
+	e.o.Metrics.of(e, false)
 	return errors.Join(e.deltas.close(), e.engine.Close(), e.db.Close(), os.RemoveAll(e.dir))
 }
 

@@ -77,9 +77,16 @@ func (e *Engine) Evaluate(ctx context.Context, id GroupID, at time.Time) (Evalua
 	case !at.After(g.last):
 		return Evaluation{}, fmt.Errorf("rule group %s was evaluated at %s, and %s is not later", id, g.last.Format(time.RFC3339Nano), at.Format(time.RFC3339Nano))
 	}
-	rules.DefaultEvalIterationFunc(ctx, g.g, at)
+	if every := g.g.Interval(); !g.last.IsZero() && at.Sub(g.last) > every {
+		e.o.Metrics.missed.Add(float64((at.Sub(g.last) - 1) / every))
+	}
+	began := time.Now()
+	rules.DefaultEvalIterationFunc(context.WithValue(ctx, holdsKey{}, g.held), g.g, at)
+	e.o.Metrics.seconds.Observe(time.Since(began).Seconds())
+	e.countHeld()
 	g.last = at // also when it was cut short: results of a slot are stored once
 	if err := ctx.Err(); err != nil {
+		e.o.Metrics.cut.Inc()
 		return Evaluation{}, fmt.Errorf("evaluate rule group %s: %w", id, err)
 	}
 	out := Evaluation{Group: id, At: at}
@@ -89,6 +96,12 @@ func (e *Engine) Evaluate(ctx context.Context, id GroupID, at time.Time) (Evalua
 			failed[r.Name()] = true
 			out.Failed = append(out.Failed, Failure{r.Name(), r.LastError()})
 		}
+	}
+	e.o.Metrics.failures.Add(float64(len(out.Failed)))
+	if len(out.Failed) > 0 {
+		e.o.Metrics.failed.Inc()
+	} else {
+		e.o.Metrics.ok.Inc()
 	}
 	for _, r := range g.g.AlertingRules() {
 		if failed[r.Name()] {
@@ -112,6 +125,15 @@ func (e *Engine) Evaluate(ctx context.Context, id GroupID, at time.Time) (Evalua
 		}))
 	})
 	return out, nil
+}
+
+// countHeld is called with evalMu held.
+func (e *Engine) countHeld() {
+	n := 0
+	for _, g := range e.groups {
+		n += g.held.count()
+	}
+	e.held.Store(int64(n))
 }
 
 func active(rule string, a *rules.Alert) Alert {

@@ -23,6 +23,7 @@ func (id GroupID) String() string { return id.File + ";" + id.Group }
 type group struct {
 	g    *rules.Group
 	last time.Time // slot of the last evaluation
+	held holds
 }
 
 // files gives the manager rules that were parsed before, by name.
@@ -43,7 +44,7 @@ func (f *files) Parse(expr string) (parser.Expr, error) { return exprs.ParseExpr
 func (e *Engine) newManager() *rules.Manager {
 	return rules.NewManager(&rules.ManagerOptions{
 		NameValidationScheme: scheme,
-		QueryFunc:            e.query,
+		QueryFunc:            e.ruleQuery,
 		NotifyFunc:           func(context.Context, string, ...*rules.Alert) {}, // Evaluate reads the whole set
 		Context:              context.Background(),
 		AppendableV2:         e.db,
@@ -88,6 +89,7 @@ func (e *Engine) Load(list []*File) error {
 		for _, rg := range f.groups.Groups {
 			id := GroupID{f.name, rg.Name}
 			n := &group{g: made[rules.GroupKey(f.name, rg.Name)]}
+			n.held = holdsOf(n.g)
 			for _, r := range n.g.AlertingRules() {
 				// Else the series ALERTS would not be written, for want of a start
 				// from a store that has them.
@@ -99,6 +101,7 @@ func (e *Engine) Load(list []*File) error {
 					n = old
 				} else {
 					n.g.CopyState(old.g)
+					n.held.takeOver(old.held)
 				}
 			}
 			groups[id] = n
@@ -111,6 +114,7 @@ func (e *Engine) Load(list []*File) error {
 		}
 	}
 	e.groups, e.order = groups, order
+	e.countHeld()
 
 	needs := NeedsOf(list, e.o.Lookback)
 	e.names.set(needs)

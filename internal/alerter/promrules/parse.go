@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
+
+	short "github.com/penstock-otel/penstock/pkg/alerts/rules"
 )
 
 // MaxFileBytes bounds a rule file.
@@ -34,7 +36,7 @@ type rule struct {
 	group, name string
 	records     bool
 	expr        parser.Expr
-	hold        model.Duration // for and keep_firing_for
+	hold        model.Duration // for, keep_firing_for and what it holds without data
 	line        int            // where it begins
 	offset      model.Duration // query_offset of the group
 	asks        []parser.Expr  // what its templates query
@@ -87,9 +89,19 @@ func Parse(name string, text []byte) (*File, error) {
 			if one.line = lines(g.Name, i+1); place != nil {
 				one.line, _ = place(g.Name, i+1)
 			}
+			policy := r.Annotations[short.HoldAnnotation]
+			if text := checkHold(policy, r.Expr); text != "" {
+				bad = append(bad, &Problem{File: name, Group: g.Name, Index: i + 1, Rule: r.Alert, Line: one.line, Text: text})
+			}
+			if policy == short.AbsentHold {
+				one.hold += model.Duration(MaxHold)
+			}
 			one.asks, one.asksAny = queriesOf(r)
 			f.rules = append(f.rules, one)
 		}
+	}
+	if len(bad) > 0 {
+		return nil, bad
 	}
 	return f, nil
 }
