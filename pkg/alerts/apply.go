@@ -187,7 +187,7 @@ func (s *State) notified(e *Event, at time.Time) bool {
 		return false
 	}
 	k := ClaimKey{Tenant: e.Tenant, Group: n.Group, Receiver: n.Receiver}
-	s.putSent(k, Sent{Firing: sorted(n.Firing), Resolved: sorted(n.Resolved), At: at})
+	s.putSent(k, Sent{Firing: sorted(n.Firing), Resolved: sorted(n.Resolved), At: at, Token: n.Token})
 	return true
 }
 

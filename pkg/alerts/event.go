@@ -74,6 +74,7 @@ type Notified struct {
 	Receiver   string `json:"receiver"`
 	Firing     []Key  `json:"firing,omitempty"`
 	Resolved   []Key  `json:"resolved,omitempty"`
+	Token      uint64 `json:"token,omitempty"` // of the claim; rises for a group and receiver
 	Attempt    int    `json:"attempt,omitempty"`
 	Millis     int64  `json:"millis,omitempty"`
 	Error      string `json:"error,omitempty"` // a class, never a credential

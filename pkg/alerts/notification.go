@@ -1,7 +1,9 @@
 package alerts
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -24,9 +26,10 @@ type Notification struct {
 	Ack string
 }
 
-// Want is what a claim is asked with.
+// Want is what a claim is asked with. Of an escalation the level is among what fires,
+// so that each is told once, and the end once for all of them.
 func (n *Notification) Want() Want {
-	w := Want{Repeat: n.Repeat, SendResolved: n.SendResolved, Always: n.Escalation != nil}
+	w := Want{Repeat: n.Repeat, SendResolved: n.SendResolved}
 	for i := range n.Alerts {
 		if n.Alerts[i].ResolvedAt.IsZero() {
 			w.Firing = append(w.Firing, n.Alerts[i].Key)
@@ -34,7 +37,17 @@ func (n *Notification) Want() Want {
 			w.Resolved = append(w.Resolved, n.Alerts[i].Key)
 		}
 	}
+	if n.Escalation != nil && len(w.Firing) > 0 {
+		w.Firing = append(w.Firing, levelKey(n.Escalation.Cycle, n.Escalation.Level))
+	}
 	slices.Sort(w.Firing)
 	slices.Sort(w.Resolved)
 	return w
 }
+
+// levelPrefix begins keys that are no alerts but levels of an escalation.
+const levelPrefix = "level:"
+
+func levelKey(cycle, level int) Key { return Key(fmt.Sprintf("%s%d.%d", levelPrefix, cycle, level)) }
+
+func (k Key) isLevel() bool { return strings.HasPrefix(string(k), levelPrefix) }
