@@ -151,6 +151,9 @@ func TestARefusalIsNotRepeated(t *testing.T) {
 		if got := w.kinds("G"); len(got) != 3 || got[0] != alerts.EventNotifyDropped {
 			t.Errorf("history has %v", got)
 		}
+		if n := r.metric("notifications_total"); n != 3 {
+			t.Errorf("%v are counted", n)
+		}
 	})
 }
 
