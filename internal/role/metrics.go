@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/penstock-otel/penstock/internal/alerter/intake"
+	"github.com/penstock-otel/penstock/internal/alerter/journal"
 	"github.com/penstock-otel/penstock/internal/audit"
 	"github.com/penstock-otel/penstock/internal/gateway"
 	"github.com/penstock-otel/penstock/internal/gateway/committer"
@@ -46,6 +47,7 @@ func MetricsReference(w io.Writer) error {
 	reload.NewMetrics(&d)
 	audit.NewMetrics(&d)
 	intake.NewMetrics(&d)
+	journal.NewMetrics(&d)
 	d.MustRegister(identity.NewCollector(nil), worker.NewPoolCollector(nil), newDisk(""), newCertificates(nil), gateway.InFlightBytes(nil))
 	queuewatch.New(nil, topology.Plan{}, &d)
 	sort.Strings(d.rows)

@@ -2,8 +2,6 @@ package topology
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
@@ -16,31 +14,8 @@ const Audit = "PENSTOCK_AUDIT"
 // without it has given all of those to its streams.
 const AuditBytes = 64 << 20
 
-// leastAuditBytes is what is still worth having where there is no room for more.
-const leastAuditBytes = 4 << 20
-
 // EnsureAudit makes the audit stream, smaller where the store has no room for all
 // of it. One that exists keeps its size.
 func EnsureAudit(ctx context.Context, q queue.Provisioner) error {
-	var err error
-	for size := int64(AuditBytes); size >= leastAuditBytes; size /= 4 {
-		st, missing := q.StreamState(ctx, Audit)
-		switch {
-		case missing == nil:
-			size = st.MaxBytes // of whoever made it, here or while this found no room
-		case !errors.Is(missing, queue.ErrNotFound):
-			return fmt.Errorf("look for stream %s: %w", Audit, missing)
-		}
-		err = q.EnsureStream(ctx, queue.StreamConfig{Name: Audit, MaxBytes: size, DedupWindow: dedupWindow})
-		if !errors.Is(err, queue.ErrNoRoom) || missing == nil {
-			break
-		}
-	}
-	switch {
-	case errors.Is(err, queue.ErrNoRoom):
-		return fmt.Errorf("make stream %s of %d bytes beside queue.max_bytes: %w; lower queue.max_bytes or give the server a larger store", Audit, leastAuditBytes, err)
-	case err != nil:
-		return fmt.Errorf("make stream %s: %w", Audit, err)
-	}
-	return nil
+	return ensureBeside(ctx, q, Audit, AuditBytes)
 }

@@ -8,6 +8,7 @@
 //	PENSTOCK_LOGS_0 …                                         export-<destination>
 //	PENSTOCK_DLQ             what no retry can deliver        (none)
 //	PENSTOCK_AUDIT           who operated, who was refused    (none)
+//	PENSTOCK_ALERTS          what happens to alerts           (none)
 //
 // The durable of each destination is made here and never by the first worker,
 // so that what is accepted before any worker runs is kept for it.

@@ -52,7 +52,7 @@ func Start(ctx context.Context, a *app.App, c broker.Config, log *slog.Logger, f
 	}
 	s, err := embedded.Start(ctx, embedded.Config{
 		Dir: c.Dir, SyncAlways: c.Durability == string(jetstream.Strict), MaxStoreBytes: budget,
-		BesideBytes: topology.AuditBytes,
+		BesideBytes: topology.BesideBytes,
 		Listen:      c.Listen, MonitorListen: c.MonitorListen, Token: c.Token.Reveal(), User: c.User, Password: c.Password.Reveal(),
 		TLS: tls, Logger: log,
 	})
