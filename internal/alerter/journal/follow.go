@@ -40,6 +40,14 @@ func (j *Journal) Follow(ctx context.Context, after uint64, give func(alerts.Ent
 			j.o.Logger.Warn("alerts: the log cannot be read, and is tried again", "behind", f.at, "error", err)
 			said = text
 		}
+		if errors.Is(err, queue.ErrNoRoom) && !f.caught {
+			// There is no stream, and so nothing in it: who waits for that can go on,
+			// and finds that the log is full.
+			if err := give(alerts.Entry{At: f.at, CaughtUp: true}); err != nil {
+				return err
+			}
+			f.caught = true
+		}
 		pause(ctx, retryPause)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,20 +93,35 @@ func TestTheOutcomeIsUnknown(t *testing.T) {
 	r.follow().reaches(1)
 }
 
-// TestNoRoomForTheStream: that is a full log.
+// TestNoRoomForTheStream: that is a full log, with nothing in it. With room it is one
+// as any other.
 func TestNoRoomForTheStream(t *testing.T) {
-	q := cramped{memory.New()}
+	q := &cramped{Queue: memory.New()}
 	defer func() { _ = q.Close() }() // always nil
-	r := newReplica(t, q)
+	r := newReplica(t, q).follow()
+	r.reaches(0)
 	if _, err := r.Append(t.Context(), 0, []alerts.Event{{Kind: "x"}}); !errors.Is(err, alerts.ErrFull) {
 		t.Error(err)
 	}
 	r.counts(map[string]float64{"full": 1})
+	if n := r.lines.count("cannot be read"); n != 1 {
+		t.Errorf("it is said %d times", n)
+	}
+	q.room.Store(true)
+	r.fires("A", 1, "")
 }
 
-type cramped struct{ *memory.Queue }
+type cramped struct {
+	*memory.Queue
+	room atomic.Bool
+}
 
-func (cramped) EnsureStream(context.Context, queue.StreamConfig) error { return queue.ErrNoRoom }
+func (q *cramped) EnsureStream(ctx context.Context, c queue.StreamConfig) error {
+	if !q.room.Load() {
+		return queue.ErrNoRoom
+	}
+	return q.Queue.EnsureStream(ctx, c)
+}
 
 // TestAFullStream refuses events while there is still room for a snapshot, and takes
 // them again once it is tidied.
