@@ -202,19 +202,6 @@ func (e *Engines) reached(x *engine, t time.Time) {
 	}
 }
 
-// evaluatedTo is up to when all tenants are.
-func (e *Engines) evaluatedTo() time.Time {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var least time.Time
-	for _, x := range e.byTenant {
-		if least.IsZero() || x.done.Before(least) {
-			least = x.done
-		}
-	}
-	return least
-}
-
 // Has tells whether a tenant has a group of rules.
 func (e *Engines) Has(tenant, file, group string) bool {
 	e.mu.Lock()
