@@ -59,7 +59,8 @@ type follower struct {
 	give func(alerts.Entry) error
 
 	at     uint64    // of the last entry given
-	stored time.Time // when that was stored; zero: not known
+	id     string    // of its message; "": not known
+	stored time.Time // when that was stored
 	caught bool      // it was told to be the last
 	known  uint64    // the last sequence of the stream that was heard of
 	anew   bool      // to be told with the next entry
@@ -189,7 +190,7 @@ func (f *follower) entry(ctx context.Context, e queue.Entry, next uint64) error 
 		f.unreadable(e.Sequence, bad, err)
 		x.Events = events
 	}
-	return f.tell(ctx, x)
+	return f.tell(ctx, x, e.Message.ID)
 }
 
 // unreadable says that n things are passed over; 0 is nothing to say.
@@ -206,8 +207,8 @@ func (f *follower) gap(to uint64) {
 	f.j.o.Logger.Error("alerts: entries of the log are gone that were not read, and there is no snapshot in their place: what they said is not known", "behind", f.at, "before", to)
 }
 
-// tell gives an entry.
-func (f *follower) tell(ctx context.Context, x alerts.Entry) error {
+// tell gives an entry, which is of the message of an id.
+func (f *follower) tell(ctx context.Context, x alerts.Entry, id string) error {
 	if x.At >= f.known {
 		// An error is found out by the next look, which also tells that it was the last.
 		if st, err := f.j.state(ctx); err == nil {
@@ -222,7 +223,7 @@ func (f *follower) tell(ctx context.Context, x alerts.Entry) error {
 	if err := f.give(x); err != nil {
 		return givenError{err}
 	}
-	f.at, f.caught, f.anew = x.At, x.CaughtUp, false
+	f.at, f.id, f.caught, f.anew = x.At, id, x.CaughtUp, false
 	if !x.StoredAt.IsZero() {
 		f.stored = x.StoredAt
 	}

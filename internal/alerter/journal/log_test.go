@@ -37,7 +37,7 @@ func TestLogOnJetStream(t *testing.T) {
 	})
 }
 
-// lossy loses what the queue answers.
+// lossy loses what the queue answers; with ErrClosed what it is asked too.
 type lossy struct {
 	*memory.Queue
 	mu   sync.Mutex
@@ -46,16 +46,19 @@ type lossy struct {
 }
 
 func (q *lossy) PublishNext(ctx context.Context, stream string, m *queue.Message, last uint64) (queue.Receipt, error) {
-	r, err := q.Queue.PublishNext(ctx, stream, m, last)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.ids = append(q.ids, m.ID)
+	var lost error
 	if len(q.lose) > 0 {
-		lost := q.lose[0]
-		q.lose = q.lose[1:]
-		if lost != nil {
-			return queue.Receipt{}, lost
-		}
+		lost, q.lose = q.lose[0], q.lose[1:]
+	}
+	if errors.Is(lost, queue.ErrClosed) {
+		return queue.Receipt{}, lost
+	}
+	r, err := q.Queue.PublishNext(ctx, stream, m, last)
+	if lost != nil {
+		return queue.Receipt{}, lost
 	}
 	return r, err
 }

@@ -24,7 +24,8 @@ func (f *follower) look(ctx context.Context) (queue.StreamState, error) {
 	if err != nil {
 		return st, err
 	}
-	if f.isAnother(st) {
+	another, err := f.isAnother(ctx, st)
+	if err == nil && another {
 		// A server that has fallen behind may have answered.
 		if !pause(ctx, lookEvery) {
 			return st, ctx.Err()
@@ -32,21 +33,37 @@ func (f *follower) look(ctx context.Context) (queue.StreamState, error) {
 		if st, err = f.j.state(ctx); err != nil {
 			return st, err
 		}
-		if f.isAnother(st) {
+		if another, err = f.isAnother(ctx, st); another {
 			return st, f.restart(ctx, st)
 		}
 	}
+	if err != nil {
+		return st, err
+	}
 	f.known = st.LastSeq
 	if !f.caught && st.LastSeq == f.at && f.base == 0 {
-		return st, f.tell(ctx, alerts.Entry{At: f.at})
+		return st, f.tell(ctx, alerts.Entry{At: f.at}, f.id)
 	}
 	return st, nil
 }
 
 // isAnother tells that the stream is not the one that was read: it ends before what
-// has been read, or what lies before that is younger.
-func (f *follower) isAnother(st queue.StreamState) bool {
-	return st.LastSeq < f.at || st.Messages > 0 && st.FirstSeq <= f.at && !f.stored.IsZero() && st.FirstTime.After(f.stored)
+// has been read, or what lies before that is younger and there is another message in
+// its place. That alone may be the clock of another server.
+func (f *follower) isAnother(ctx context.Context, st queue.StreamState) (bool, error) {
+	if st.LastSeq < f.at {
+		return true, nil
+	}
+	if f.id == "" || st.Messages == 0 || st.FirstSeq > f.at || !st.FirstTime.After(f.stored) {
+		return false, nil
+	}
+	once, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	m, stored, err := f.j.q.Get(once, topology.Alerts, f.at)
+	if errors.Is(err, queue.ErrNotFound) {
+		return false, nil // it was taken out
+	}
+	return err == nil && (m.ID != f.id || !stored.Equal(f.stored)), err
 }
 
 // restart reads a stream that was made anew from its beginning. If it is empty, what is
@@ -92,5 +109,5 @@ func (f *follower) holes(ctx context.Context, st queue.StreamState) error {
 		return f.elsewhere()
 	}
 	f.gap(st.LastSeq + 1)
-	return f.tell(ctx, alerts.Entry{At: st.LastSeq})
+	return f.tell(ctx, alerts.Entry{At: st.LastSeq}, "")
 }
