@@ -37,7 +37,7 @@ func Root() *cobra.Command {
 	})
 	worker := rolecmd.Role("worker", "drain the queue to its destinations", "", role.Worker)
 	alerter := rolecmd.Role("alerter", "evaluate alerting rules on the metric streams", "", role.Alerter)
-	root.AddCommand(up(), gateway, worker, alerter, status(), tapCommand(), group(replayCommand()), group(dlq()), group(destination()), group(ledgerCommand()), group(auditCommand()), sendCommand(), group(keysCommand()), group(configCommand()), reloadCommand(), rolecmd.Healthcheck(), rolecmd.Version(), group(docs()))
+	root.AddCommand(up(), gateway, worker, alerter, status(), tapCommand(), group(replayCommand()), group(dlq()), group(destination()), group(ledgerCommand()), group(auditCommand()), group(rulesCommand()), sendCommand(), group(keysCommand()), group(configCommand()), reloadCommand(), rolecmd.Healthcheck(), rolecmd.Version(), group(docs()))
 	complete(root)
 	return root
 }
