@@ -275,7 +275,7 @@ func (c *check) measure(ctx context.Context, s promrules.Selector) (all, now pro
 func (c *check) sum() {
 	c.Seen = len(c.seen)
 	r := &c.reader.read
-	r.Tenants = slices.Sorted(maps.Keys(c.reader.tenants))
+	r.Tenants = c.reader.names()
 	for _, name := range r.Tenants {
 		n, _ := c.reader.tenants[name].e.Series()
 		c.Series += n

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +20,10 @@ import (
 type reader struct {
 	o     *Options
 	begin time.Time // what is read begins here
-	wants func(tenant string, h otlp.MetricHead)
+	// nameless: the tenant without a name is there from the beginning, as in the
+	// alerter, so that its rules on what is absent are evaluated.
+	nameless bool
+	wants    func(tenant string, h otlp.MetricHead)
 	// due is called with all locked, when everything stored up to a time has come.
 	due func(ctx context.Context, upTo time.Time) error
 
@@ -38,6 +42,7 @@ type reader struct {
 type tenant struct {
 	e    *promrules.Engine
 	born time.Time // when the queue stored that
+	came bool      // something has
 }
 
 // lookEvery is how often it is looked whether the end is reached.
@@ -55,6 +60,11 @@ func (r *reader) run(ctx context.Context) error {
 	}
 	if r.probe, err = r.engine(); err != nil {
 		return err
+	}
+	if r.nameless {
+		if _, err := r.tenant("", r.begin); err != nil {
+			return err
+		}
 	}
 	r.in, err = intake.New(intake.Options{
 		Source: r.o.Source, Streams: streams, From: r.begin, Sink: r, Logger: r.o.Logger, Metrics: intake.NewMetrics(prometheus.NewRegistry()),
@@ -214,11 +224,12 @@ func (r *reader) tenant(name string, storedAt time.Time) (*tenant, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tenant{e, storedAt}
+	t := &tenant{e: e, born: storedAt}
 	r.tenants[name] = t
 	return t, nil
 }
 
+// maxRefused bounds what is remembered of tenants beyond the bound.
 const maxRefused = 10_000
 
 // Append implements intake.Sink. An error ends everything.
@@ -245,6 +256,7 @@ func (r *reader) append(ctx context.Context, name string, request []byte, stored
 	if t == nil || err != nil {
 		return err
 	}
+	t.came = true
 	said, err := t.e.Append(ctx, request, storedAt)
 	r.read.Samples += said.Samples
 	for reason, n := range said.Dropped {
@@ -256,6 +268,18 @@ func (r *reader) append(ctx context.Context, name string, request []byte, stored
 		return fmt.Errorf("%w: %w", intake.ErrRefused, err)
 	}
 	return err
+}
+
+// names are the tenants of which something came.
+func (r *reader) names() []string {
+	list := []string{}
+	for name, t := range r.tenants {
+		if t.came {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // close ends the engines.

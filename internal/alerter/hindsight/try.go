@@ -75,7 +75,7 @@ func Try(ctx context.Context, o Options) (_ *Report, err error) {
 			}
 		}
 	}
-	t.reader = &reader{o: &o, begin: o.From.Add(-needs.Range - o.QueryOffset - warmMargin), due: t.evaluate}
+	t.reader = &reader{o: &o, begin: o.From.Add(-needs.Range - o.QueryOffset - warmMargin), nameless: true, due: t.evaluate}
 	defer func() { err = errors.Join(err, t.reader.close()) }()
 	if err := t.reader.run(ctx); err != nil {
 		return nil, err
@@ -241,7 +241,7 @@ func (t *try) end() *Report {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Name, b.Name))
 	})
 	t.report.Read = t.reader.read
-	t.report.Tenants = slices.Sorted(maps.Keys(t.reader.tenants))
+	t.report.Tenants = t.reader.names()
 	return t.report
 }
 

@@ -129,7 +129,7 @@ func TestTenantsAndShards(t *testing.T) {
 			t.Errorf("tenants %v", report.Tenants)
 		}
 		o.MaxTenants = 1
-		if report = r.try(o); len(report.Tenants) != 1 || len(report.Notes) != 1 || !strings.Contains(report.Notes[0], "more than 1 tenants") {
+		if report = r.try(o); len(report.Tenants) != 0 || len(report.Notes) != 1 || !strings.Contains(report.Notes[0], "more than 1 tenants") {
 			t.Errorf("%+v", report.Read)
 		}
 	})
@@ -172,6 +172,17 @@ func TestARuleThatFails(t *testing.T) {
 		equal(t, r.fired(report), []string{"A a 0s"})
 		if rule := report.Rules[0]; rule.Failed < 20 || rule.Failed > 45 || !strings.Contains(rule.Error, "matching labels") {
 			t.Errorf("%+v", rule)
+		}
+	})
+}
+
+// That nothing comes is found of the nameless tenant, as in the alerter.
+func TestNothingCame(t *testing.T) {
+	story(t, 1, func(t *testing.T, r *rig) {
+		r.run(time.Hour, func(time.Duration) { r.put(0, "", gauge("other", "", 1)) })
+		report := r.try(r.options("groups: [{name: g, interval: 15s, rules: [{alert: Gone, expr: absent(load), for: 5m}]}]", 30*time.Minute))
+		if len(report.Alerts) != 1 || report.Alerts[0].Rule != "Gone" || report.Samples != 0 || len(report.Tenants) != 0 {
+			t.Errorf("%+v", report)
 		}
 	})
 }

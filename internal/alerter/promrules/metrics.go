@@ -27,15 +27,15 @@ type Metrics struct {
 // NewMetrics registers the metrics; nil: they are nowhere to be seen.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_alerter_" + name, Help: help}, labels)
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_alerter_rules_" + name, Help: help}, labels)
 	}
 	m := &Metrics{
-		stored:      prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_alerter_samples_total", Help: "Samples stored for rules."}),
+		stored:      prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_alerter_rules_samples_total", Help: "Samples stored for rules."}),
 		dropped:     counter("dropped_samples_total", "Samples of metrics that rules name which were left out, by reason: too_old, future, out_of_order, duplicate (of one time, with another value), not_finite, negative_delta, label_limit, series_limit, delta_refused (earlier than one of its series before it), invalid.", "reason"),
 		evaluations: counter("evaluations_total", "Evaluations of rule groups, by outcome: ok, failed (a rule of it), cut (the process stopped).", "outcome"),
-		failures:    prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_alerter_rule_failures_total", Help: "Rules that could not be evaluated at a slot; their alerts stay as they are."}),
-		missed:      prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_alerter_missed_slots_total", Help: "Slots of rule groups that were passed over."}),
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "penstock_alerter_evaluation_seconds", Help: "Time to evaluate a rule group.",
+		failures:    prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_alerter_rules_failures_total", Help: "Rules that could not be evaluated at a slot; their alerts stay as they are."}),
+		missed:      prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_alerter_rules_missed_slots_total", Help: "Slots of rule groups that were passed over."}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "penstock_alerter_rules_evaluation_seconds", Help: "Time to evaluate a rule group.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 2, 5, 10, 30}}),
 		refused: counter("refused_series_total", "Times that a series was not made because of the limit, by what it is of: metrics, results (of rules).", "of"),
 		engines: map[*Engine]bool{},
@@ -49,7 +49,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		return m
 	}
 	gauge := func(name, help string, of string, read func(*Engine) int) prometheus.Collector {
-		o := prometheus.GaugeOpts{Name: "penstock_alerter_" + name, Help: help}
+		o := prometheus.GaugeOpts{Name: "penstock_alerter_rules_" + name, Help: help}
 		if of != "" {
 			o.ConstLabels = prometheus.Labels{"of": of}
 		}
