@@ -126,6 +126,9 @@ type holdsKey struct{}
 // found before and has no data of now.
 func (e *Engine) ruleQuery(ctx context.Context, query string, at time.Time) (promql.Vector, error) {
 	all, _ := ctx.Value(holdsKey{}).(holds)
+	if len(all) == 0 {
+		return e.query(ctx, query, at)
+	}
 	from := rules.FromOriginContext(ctx)
 	h := all[identity(from)]
 	if h == nil || from.Query != query { // of a template
