@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -198,6 +199,12 @@ func (r *Router) of(tenant string) (*amnotify.Notifier, error) {
 	return n, nil
 }
 
+func (r *Router) configuration() *amnotify.Config {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.config
+}
+
 func (r *Router) have(tenant string) *amnotify.Notifier {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -207,6 +214,9 @@ func (r *Router) have(tenant string) *amnotify.Notifier {
 // Group is that of deliver.Options. A group that is not known any more, after a
 // restart or as its route is gone, is what is owed of it.
 func (r *Router) Group(ctx context.Context, k alerts.ClaimKey) (alerts.Notification, bool) {
+	if strings.HasPrefix(k.Group, incidentPrefix) {
+		return r.incident(ctx, k)
+	}
 	if n := r.have(k.Tenant); n != nil {
 		if g, ok := n.Group(ctx, k); ok {
 			return g, true

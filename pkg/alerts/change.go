@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -22,14 +23,34 @@ func (i *Incident) Apply(e *Event, at time.Time) (fits bool) {
 		fits = i.Status == Taken && len(i.Joined) > 0
 		if fits {
 			i.Joined = nil
+			i.tell(e.Escalated, at)
 		}
 		return fits
 	}
 	if !i.change(e, at) {
 		return false
 	}
+	if e.Kind == EventExhausted {
+		i.tell(e.Escalated, at)
+	}
 	i.Generation++
 	return true
+}
+
+// tell notes who is told something new.
+func (i *Incident) tell(e *Escalated, at time.Time) {
+	if e == nil {
+		return
+	}
+	for _, target := range e.Targets {
+		told := Told{Target: target, At: at, Cycle: e.Cycle, Level: e.Level}
+		n, found := slices.BinarySearchFunc(i.Told, target, func(t Told, target string) int { return cmp.Compare(t.Target, target) })
+		if found {
+			i.Told[n] = told
+		} else {
+			i.Told = slices.Insert(i.Told, n, told)
+		}
+	}
 }
 
 // change is what makes timers void.
@@ -129,6 +150,7 @@ func (i *Incident) escalated(e *Escalated, at time.Time) bool {
 		return false
 	}
 	i.Level, i.LevelAt = e.Level, at
+	i.tell(e, at)
 	return true
 }
 

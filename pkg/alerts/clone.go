@@ -6,6 +6,7 @@ import "slices"
 
 func (i Incident) clone() Incident {
 	i.Firing, i.Resolved, i.Joined = slices.Clone(i.Firing), slices.Clone(i.Resolved), slices.Clone(i.Joined)
+	i.Told = slices.Clone(i.Told)
 	i.Policy = i.Policy.clone()
 	return i
 }

@@ -43,11 +43,22 @@ type Incident struct {
 	// Generation rises with each change that makes timers void.
 	Generation uint64 `json:"generation"`
 
+	// Told are the receivers that the policy had told, sorted: of what last and when.
+	Told []Told `json:"told,omitempty"`
+
 	// Firing is sorted. Resolved are the last MaxResolved in the order in which they
 	// ended. Joined are those, sorted, of which nobody was told that has acked.
 	Firing   []Key `json:"firing,omitempty"`
 	Resolved []Key `json:"resolved,omitempty"`
 	Joined   []Key `json:"joined,omitempty"`
+}
+
+// Told is what a receiver was last to be told of an incident.
+type Told struct {
+	Target string    `json:"target"`
+	At     time.Time `json:"at"` // when the log stored it
+	Cycle  int       `json:"cycle"`
+	Level  int       `json:"level,omitempty"` // 0: that it is exhausted
 }
 
 // MaxResolved bounds the alerts that an incident remembers to have ended.

@@ -20,34 +20,44 @@ type Notification struct {
 	SendResolved bool
 	// Last is what was told before.
 	Last Sent
-	// Escalation says which level this is; nil: a route leads here.
-	Escalation *Escalated
+	// Told is which telling of an incident's policy this is; nil: a route leads here.
+	Told *Told
 	// Ack is a link with which the incident can be acknowledged; "": none.
 	Ack string
 }
 
-// Want is what a claim is asked with. Of an escalation the level is among what fires,
-// so that each is told once, and the end once for all of them.
-func (n *Notification) Want() Want {
-	w := Want{Repeat: n.Repeat, SendResolved: n.SendResolved}
+// Keys are the alerts that it tells of, both lists sorted. Of an incident the telling
+// itself is among those that fire.
+func (n *Notification) Keys() (firing, resolved []Key) {
 	for i := range n.Alerts {
 		if n.Alerts[i].ResolvedAt.IsZero() {
-			w.Firing = append(w.Firing, n.Alerts[i].Key)
+			firing = append(firing, n.Alerts[i].Key)
 		} else {
-			w.Resolved = append(w.Resolved, n.Alerts[i].Key)
+			resolved = append(resolved, n.Alerts[i].Key)
 		}
 	}
-	if n.Escalation != nil && len(w.Firing) > 0 {
-		w.Firing = append(w.Firing, levelKey(n.Escalation.Cycle, n.Escalation.Level))
+	if n.Told != nil && len(firing) > 0 {
+		firing = append(firing, n.Told.key())
 	}
-	slices.Sort(w.Firing)
-	slices.Sort(w.Resolved)
+	slices.Sort(firing)
+	slices.Sort(resolved)
+	return firing, resolved
+}
+
+// Want is what a claim is asked with. Of an incident each telling is told once,
+// whatever alerts come and go meanwhile, and the end of all of them once.
+func (n *Notification) Want() Want {
+	w := Want{Repeat: n.Repeat, SendResolved: n.SendResolved}
+	w.Firing, w.Resolved = n.Keys()
+	if n.Told != nil && len(w.Firing) > 0 {
+		w.Firing, w.Resolved = []Key{n.Told.key()}, nil
+	}
 	return w
 }
 
-// levelPrefix begins keys that are no alerts but levels of an escalation.
-const levelPrefix = "level:"
+// tellingPrefix begins keys that are no alerts but tellings of a policy.
+const tellingPrefix = "told:"
 
-func levelKey(cycle, level int) Key { return Key(fmt.Sprintf("%s%d.%d", levelPrefix, cycle, level)) }
+func (t *Told) key() Key { return Key(fmt.Sprintf("%s%d", tellingPrefix, t.At.UnixNano())) }
 
-func (k Key) isLevel() bool { return strings.HasPrefix(string(k), levelPrefix) }
+func (k Key) isTelling() bool { return strings.HasPrefix(string(k), tellingPrefix) }

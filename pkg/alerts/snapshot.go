@@ -79,7 +79,7 @@ func (s *State) Owed() []ClaimKey {
 	for k, v := range s.sent {
 		if slices.ContainsFunc(v.Firing, func(key Key) bool {
 			a := s.alerts[key]
-			return a == nil && !key.isLevel() || a != nil && !a.ResolvedAt.IsZero()
+			return a == nil && !key.isTelling() || a != nil && !a.ResolvedAt.IsZero()
 		}) {
 			list = append(list, k)
 		}

@@ -152,6 +152,12 @@ func (c *Config) Targets(receiver string) (list []string) {
 	return list
 }
 
+// SendResolved tells whether an integration wants to hear of ends.
+func (c *Config) SendResolved(name string) bool {
+	i, ok := c.integration(name)
+	return ok && i.SendResolved()
+}
+
 func (c *Config) integration(name string) (notify.Integration, bool) {
 	receiver := receiverOf(name)
 	for _, i := range c.integrations[receiver] {

@@ -253,7 +253,7 @@ func (n *Notifier) muted(ctx context.Context, a *alerts.Alert, now time.Time) (b
 func (n *Notifier) keyOf(m alerts.Notification) (string, model.LabelSet) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if g := n.groups[m.ClaimKey]; g != nil && m.Escalation == nil {
+	if g := n.groups[m.ClaimKey]; g != nil && m.Told == nil {
 		return g.key, g.routeLabels
 	}
 	return m.Group, nil

@@ -208,9 +208,9 @@ func TestLevels(t *testing.T) {
 		defer a.end()
 		defer b.end()
 		w.fires("incident/1", "critical")
-		f := func(level *alerts.Escalated, want int) {
+		f := func(level int, want int) {
 			t.Helper()
-			w.do(func() { w.level = level })
+			w.do(func() { w.told = &alerts.Told{At: time.UnixMilli(int64(level)), Level: level} })
 			for range 3 {
 				a.Look(key("incident/1"))
 				b.Look(key("incident/1"))
@@ -220,11 +220,13 @@ func TestLevels(t *testing.T) {
 				t.Errorf("%d notifications, want %d", n, want)
 			}
 		}
-		f(&alerts.Escalated{Cycle: 1, Level: 1}, 1)
-		f(&alerts.Escalated{Cycle: 1, Level: 2}, 2)
-		f(&alerts.Escalated{Cycle: 2, Level: 1}, 3)
+		f(1, 1)
+		f(2, 2)
+		w.joins("incident/1") // nobody hears of it before the next level
+		f(2, 2)
+		f(3, 3)
 		w.resolves("incident/1")
-		f(&alerts.Escalated{Cycle: 2, Level: 1}, 4)
+		f(3, 4)
 	})
 }
 

@@ -51,7 +51,7 @@ func (d *Deliverer) look(k alerts.ClaimKey, g *group) time.Duration {
 		return max(a.Wait, 10*time.Millisecond)
 	}
 	n.Last = a.Last
-	return d.send(&n, want, g, a.Token)
+	return d.send(&n, g, a.Token)
 }
 
 // done forgets the troubles of a group.
@@ -114,17 +114,18 @@ func (d *Deliverer) known(k alerts.ClaimKey) alerts.Sent {
 }
 
 // send tells it with a token that it may.
-func (d *Deliverer) send(n *alerts.Notification, want alerts.Want, g *group, token uint64) time.Duration {
+func (d *Deliverer) send(n *alerts.Notification, g *group, token uint64) time.Duration {
 	ctx, cancel := context.WithTimeout(d.sends, lease*sendShare/100)
 	began := time.Now()
 	data, err := d.o.Send(ctx, *n)
 	cancel()
 	took := time.Since(began)
 	final := err != nil && d.o.Final(err)
+	firing, resolved := n.Keys()
 	g.tries++
 	event := alerts.Event{Kind: alerts.EventNotified, At: time.Now(), Tenant: n.Tenant, Notified: &alerts.Notified{
-		Group: n.Group, Receiver: n.Receiver, Firing: some(want.Firing), Resolved: some(want.Resolved), Token: token,
-		Attempt: g.tries, Millis: took.Milliseconds(), Escalation: n.Escalation != nil,
+		Group: n.Group, Receiver: n.Receiver, Firing: some(firing), Resolved: some(resolved), Token: token,
+		Attempt: g.tries, Millis: took.Milliseconds(), Escalation: n.Told != nil,
 	}}
 	switch {
 	case err == nil:
@@ -133,11 +134,11 @@ func (d *Deliverer) send(n *alerts.Notification, want alerts.Want, g *group, tok
 		event.Kind, event.Notified.Error = alerts.EventNotifyDropped, class(err)
 		d.o.Metrics.sent(n.Receiver, outcomeDropped, took)
 		d.o.Logger.Error("a receiver refuses a notification: it is not tried again before the repeat interval; correct the receiver",
-			"receiver", n.Receiver, "group", n.Group, "firing", len(want.Firing), "resolved", len(want.Resolved), "error", err)
+			"receiver", n.Receiver, "group", n.Group, "firing", len(firing), "resolved", len(resolved), "error", err)
 	default:
 		return d.failed(n, g, token, event, took, err)
 	}
-	sent := alerts.Sent{Firing: want.Firing, Resolved: want.Resolved, At: time.Now(), Token: token, Data: data}
+	sent := alerts.Sent{Firing: firing, Resolved: resolved, At: time.Now(), Token: token, Data: data}
 	d.sent(n.ClaimKey, sent)
 	d.commit(n.ClaimKey, sent)
 	d.record.add(event)

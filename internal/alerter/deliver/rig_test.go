@@ -31,7 +31,7 @@ type world struct {
 	answer func(context.Context, alerts.Notification) error // mu; nil: it takes everything
 	took   []alerts.Notification                            // mu
 	repeat time.Duration
-	level  *alerts.Escalated // mu
+	told   *alerts.Told // mu
 }
 
 func newWorld(t *testing.T) *world {
@@ -53,8 +53,20 @@ func (w *world) fires(group string, severity alerts.Severity) {
 func (w *world) resolves(group string) {
 	w.do(func() {
 		a := slices.Clone(w.groups[group])
-		a[0].ResolvedAt = time.Now()
+		for i := range a {
+			a[i].ResolvedAt = time.Now()
+		}
 		w.groups[group] = a
+	})
+}
+
+// joins adds an alert to a group.
+func (w *world) joins(group string) {
+	w.do(func() {
+		a := slices.Clone(w.groups[group])
+		more := a[0]
+		more.Key = "ff" + more.Key[2:]
+		w.groups[group] = append(a, more)
 	})
 }
 
@@ -62,7 +74,7 @@ func (w *world) group(_ context.Context, k alerts.ClaimKey) (alerts.Notification
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	a, ok := w.groups[k.Group]
-	return alerts.Notification{ClaimKey: k, Alerts: a, Repeat: w.repeat, SendResolved: true, Escalation: w.level}, ok
+	return alerts.Notification{ClaimKey: k, Alerts: a, Repeat: w.repeat, SendResolved: true, Told: w.told}, ok
 }
 
 func (w *world) send(ctx context.Context, n alerts.Notification) ([]byte, error) {

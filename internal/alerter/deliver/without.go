@@ -29,7 +29,7 @@ func (d *Deliverer) without(n *alerts.Notification, want alerts.Want, g *group) 
 	if d.o.Claims != nil {
 		d.o.Metrics.open(n.Receiver)
 	}
-	return d.send(n, want, g, max(known.Token+1, uint64(now.UnixMilli()))) // as a store would give it
+	return d.send(n, g, max(known.Token+1, uint64(now.UnixMilli()))) // as a store would give it
 }
 
 // worst severity of what fires, or of what has ended when nothing does.
