@@ -7,7 +7,6 @@ type Metrics struct {
 	evaluations *prometheus.CounterVec // outcome
 	missed      prometheus.Counter
 	seconds     prometheus.Histogram
-	behind      prometheus.Gauge
 	untold      prometheus.Counter
 	tenants     prometheus.Counter
 }
@@ -23,12 +22,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		missed: counter("missed_slots_total", "Slots that were passed over, as they were too far behind."),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "penstock_alerter_evaluation_duration_seconds",
 			Help: "How long the evaluation of a group took.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}),
-		behind: prometheus.NewGauge(prometheus.GaugeOpts{Name: "penstock_alerter_watermark_lag_seconds",
-			Help: "How far the time up to which everything is read and evaluated is behind the clock."}),
 		untold:  counter("untold_evaluations_total", "Evaluations whose changes the log of alerts did not take; the next one says them again."),
 		tenants: counter("refused_tenants_total", "Requests of tenants beyond those whose metrics are kept for rules."),
 	}
-	reg.MustRegister(m.evaluations, m.missed, m.seconds, m.behind, m.untold, m.tenants)
+	reg.MustRegister(m.evaluations, m.missed, m.seconds, m.untold, m.tenants)
 	for _, o := range []string{"told", "muted"} {
 		m.evaluations.WithLabelValues(o)
 	}
