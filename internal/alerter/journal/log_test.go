@@ -178,16 +178,22 @@ func TestTwoReplicasSeeTheSame(t *testing.T) {
 	var wg sync.WaitGroup
 	for n, r := range []*replica{a, b} {
 		wg.Go(func() {
-			for range 20 {
-				_, err := alerts.Do(context.Background(), r, r.state, func() ([]alerts.Event, error) {
+			for done := 0; done < 20; {
+				wanted := 0
+				_, err := alerts.Do(context.Background(), r, r.state, func() (events []alerts.Event, err error) {
 					if i, _ := r.state.Incident(id); i.Status == alerts.Taken {
-						return r.state.Unack(id, fmt.Sprint(n), "", time.Now())
+						events, err = r.state.Unack(id, fmt.Sprint(n), "", time.Now())
+					} else {
+						events, err = r.state.Ack(id, fmt.Sprint(n), "", time.Time{}, time.Now())
 					}
-					return r.state.Ack(id, fmt.Sprint(n), "", time.Time{}, time.Now())
+					wanted = len(events) // none where the other's came between the two questions
+					return events, err
 				})
 				if err != nil {
 					t.Error(err)
+					return
 				}
+				done += wanted
 			}
 		})
 	}

@@ -47,7 +47,7 @@ func TestASnapshotStandsForWhatWas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newReplica(t, q).follow()
 			for n := range 10 {
-				r.fires(fmt.Sprint("A", n), 300, noise(n, 1000))
+				r.fires(fmt.Sprint("A", n), 50, noise(n, 1000))
 			}
 			for n := range 200 { // so that it is larger than a part when compressed
 				r.do(func() ([]alerts.Event, error) {
@@ -66,7 +66,7 @@ func TestASnapshotStandsForWhatWas(t *testing.T) {
 			other := newReplica(t, q).follow()
 			other.reaches(r.state.At())
 			same(t, r, other)
-			if first := other.entries()[0]; first.Snapshot == nil || first.At <= before || len(first.Snapshot.Alerts) != 3000 {
+			if first := other.entries()[0]; first.Snapshot == nil || first.At <= before || len(first.Snapshot.Alerts) != 500 {
 				t.Errorf("the first entry is %d", first.At)
 			}
 			other.counts(map[string]float64{"gaps": 0, "unreadable": 0})
