@@ -65,3 +65,13 @@ func matchers(texts []string) (amlabels.Matchers, error) {
 	}
 	return all, nil
 }
+
+// Matcher tells which labels all of these matchers, in the syntax of Alertmanager,
+// hold for.
+func Matcher(texts []string) (func(alerts.Labels) bool, error) {
+	m, err := matchers(texts)
+	if err != nil {
+		return nil, err
+	}
+	return func(l alerts.Labels) bool { return m.Matches(labelSet(l)) }, nil
+}

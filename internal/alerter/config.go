@@ -1,0 +1,68 @@
+package alerter
+
+import (
+	"errors"
+	"time"
+
+	"github.com/penstock-otel/penstock/internal/alerter/journal"
+	"github.com/penstock-otel/penstock/internal/config"
+)
+
+// Config of an alerter.
+type Config struct {
+	Rules        []string        `yaml:"rules" help:"Rule files, Prometheus' own or of the short form, as paths with wildcards; predefined:NAME for those that come with Penstock. Empty: nothing is evaluated." example:"rules/*.yaml"`
+	Alertmanager string          `yaml:"alertmanager" help:"An alertmanager.yml: route, receivers, inhibit_rules, time_intervals, templates. Empty: alerts are logged."`
+	Escalation   string          `yaml:"escalation" help:"A file with policies: who is told when nobody answers. Empty: nobody in addition to the routes."`
+	ExternalURL  string          `yaml:"external_url" help:"Where people reach this alerter, for links in notifications." example:"https://alerts.example.com"`
+	Warmup       config.Duration `yaml:"warmup" help:"How far back the streams are read at the start, so that alerts are as if rules had always run. 0s: as far as the rules look."`
+	QueryOffset  config.Duration `yaml:"query_offset" help:"How late samples may come and still be seen: rules are evaluated by so much later."`
+	Promote      []string        `yaml:"promote_resource_attributes" help:"Resource attributes that become labels of every sample."`
+	MaxSeries    int             `yaml:"max_series" help:"Series of a tenant that are kept at a time; what comes beyond is refused and counted. 300,000 take about 500 MB."`
+	History      journal.Config  `yaml:"history"`
+	Redis        Redis           `yaml:"redis"`
+}
+
+// Redis is where replicas agree on who sends.
+type Redis struct {
+	Addrs            []string         `yaml:"addrs" help:"host:port of one server, of the sentinels, or of some nodes of a cluster. Empty: replicas go by rank and the log of alerts alone."`
+	SentinelMaster   string           `yaml:"sentinel_master" help:"Name that the sentinels have for the server; empty: addrs are no sentinels."`
+	Cluster          bool             `yaml:"cluster" help:"addrs are nodes of a cluster."`
+	Username         string           `yaml:"username" help:"User of the servers."`
+	Password         config.Secret    `yaml:"password" help:"Password of the servers."`
+	TLS              config.TLSClient `yaml:"tls"`
+	FailOpenSeverity string           `yaml:"fail_open_severity" help:"Least severity that is told while Redis does not answer; what is below waits for it." enum:"info,warning,error,critical"`
+}
+
+// DefaultConfig evaluates nothing.
+func DefaultConfig() Config {
+	return Config{QueryOffset: config.Duration(5 * time.Second), MaxSeries: 300_000, History: journal.DefaultConfig(),
+		Promote: []string{"service.name", "service.namespace", "service.instance.id", "k8s.namespace.name"},
+		Redis:   Redis{TLS: config.TLSClient{Insecure: true}, FailOpenSeverity: "critical"}}
+}
+
+// Validate answers in the user's keys.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(key, format string, args ...any) { errs = append(errs, config.KeyError(key, format, args...)) }
+	if c.QueryOffset < 0 || time.Duration(c.QueryOffset) > 10*time.Minute {
+		bad("query_offset", "is %s: want 0s to 10m", c.QueryOffset)
+	}
+	if c.Warmup < 0 || time.Duration(c.Warmup) > 7*24*time.Hour {
+		bad("warmup", "is %s: want 0s to 168h", c.Warmup)
+	}
+	if c.MaxSeries < 1 || c.MaxSeries > 10_000_000 {
+		bad("max_series", "is %d: want 1 to 10000000", c.MaxSeries)
+	}
+	return errors.Join(errs...)
+}
+
+// Validate answers in the user's keys.
+func (c Redis) Validate() error {
+	if c.SentinelMaster != "" && c.Cluster {
+		return config.KeyError("cluster", "is set beside sentinel_master: want one or the other")
+	}
+	if len(c.Addrs) == 0 && (c.SentinelMaster != "" || c.Cluster || c.Username != "" || c.Password != "") {
+		return config.KeyError("addrs", "is empty, and other settings of Redis are not: name its servers")
+	}
+	return nil
+}
