@@ -130,7 +130,8 @@ type Timers interface {
 	// Arm sets the timer of the ID, by the store's clock. A lower generation than
 	// the one that is set changes nothing.
 	Arm(ctx context.Context, t Timer) error
-	// Take gives up to limit timers that are due, the oldest first, to one caller;
+	// Take gives up to limit timers that are due, the oldest of each part of the store
+	// first, to one caller;
 	// one that is not Done within lease is given again. With an error there may be
 	// some too: from the part of the store that answers.
 	Take(ctx context.Context, limit int, lease time.Duration) ([]Timer, error)

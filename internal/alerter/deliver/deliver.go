@@ -74,7 +74,8 @@ type group struct {
 	// The rest belongs to the goroutine of the group.
 	tries    int
 	failing  bool
-	restored uint64    // the token up to which the store was told
+	restored uint64    // the token of which the store was told last
+	over     uint64    // the one that it had then
 	turn     time.Time // when this replica may send without the store; zero: not known
 }
 

@@ -177,6 +177,8 @@ func TestCrashBeforeTheCommit(t *testing.T) {
 		defer lives.end()
 		for _, g := range names(50) {
 			w.fires(g, "warning")
+		}
+		for _, g := range names(50) { // whose groups have another lock
 			dead.Look(key(g))
 		}
 		synctest.Wait()

@@ -37,11 +37,11 @@ func (d *Deliverer) look(k alerts.ClaimKey, g *group) time.Duration {
 		d.said.Warn("claims", "the store of claims does not answer; alerts below the severity that is told without it wait", "fail_open_severity", string(d.o.FailOpen), "error", err)
 		return d.without(&n, want, g)
 	}
-	if known := d.known(k); known.Token > a.Last.Token && known.Token > g.restored {
+	if known := d.known(k); known.Token > a.Last.Token && !g.refused(known, a.Last) {
 		return d.restore(k, g, a, known)
 	}
-	if a.Verdict == alerts.NotNeeded && d.older(&n, a.Last) && g.restored < a.Last.Token {
-		return d.restore(k, g, a, alerts.Sent{At: time.Now(), Token: a.Last.Token})
+	if nothing := (alerts.Sent{At: time.Now(), Token: a.Last.Token}); a.Verdict == alerts.NotNeeded && d.older(&n, a.Last) && !g.refused(nothing, a.Last) {
+		return d.restore(k, g, a, nothing)
 	}
 	d.o.Metrics.claim(a.Verdict)
 	switch a.Verdict {
@@ -73,10 +73,17 @@ func (d *Deliverer) restore(k alerts.ClaimKey, g *group, a alerts.Answer, known 
 	}
 	err := d.o.Claims.Restore(d.sends, k, known)
 	if d.circuit.answered(err); err == nil {
-		g.restored = known.Token
+		g.restored, g.over = known.Token, a.Last.Token
 		d.o.Metrics.restored.Inc()
 	}
 	return soon
+}
+
+// refused tells whether the store was told so and keeps what it had, as it is by its
+// clock not older. One that knows nothing is told whenever it does: it may have been
+// wiped again.
+func (g *group) refused(known, last alerts.Sent) bool {
+	return last.Token != 0 && g.restored == known.Token && g.over == last.Token
 }
 
 // clockSkew is what clocks of the log and of the store may differ by.

@@ -134,6 +134,34 @@ func TestStoreWiped(t *testing.T) {
 	})
 }
 
+// A store that is wiped again while it is being told is told again.
+func TestStoreWipedTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, store := newWorld(t), &faulty{s: memory.New()}
+		r := w.start(store, 0)
+		defer r.end()
+		w.fires("G", "warning")
+		r.Look(key("G"))
+		time.Sleep(time.Minute)
+		store.set(&wiping{Claims: memory.New(), store: store}, false)
+		w.resolves("G")
+		r.Look(key("G"))
+		time.Sleep(time.Minute)
+		w.once([]string{"G"}, 0)
+	})
+}
+
+// wiping is a store that loses the first thing that it is told.
+type wiping struct {
+	alerts.Claims
+	store *faulty
+}
+
+func (s *wiping) Restore(ctx context.Context, k alerts.ClaimKey, sent alerts.Sent) error {
+	s.store.set(memory.New(), false)
+	return s.Claims.Restore(ctx, k, sent)
+}
+
 // While the store is away what is severe goes out, once, and the rest waits for it.
 func TestStoreAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
