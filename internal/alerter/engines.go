@@ -99,23 +99,11 @@ func (e *Engines) Load(files []*promrules.File) error {
 	return nil
 }
 
-// kinds of metrics, as rules name them.
-var kinds = map[otlp.MetricKind]promrules.Kind{
-	otlp.Gauge: promrules.Gauge, otlp.Sum: promrules.Sum, otlp.Histogram: promrules.Histogram,
-	otlp.ExponentialHistogram: promrules.ExponentialHistogram, otlp.Summary: promrules.Summary,
-}
-
 // Wants is that of intake.Options: every tenant has the same rules.
 func (e *Engines) Wants(string) func(otlp.MetricHead) bool {
 	return func(h otlp.MetricHead) bool {
-		k, ok := kinds[h.Kind]
-		if !ok {
-			return false
-		}
-		if h.Monotonic {
-			k = promrules.MonotonicSum
-		}
-		return e.names.Wants(h.Name, h.Unit, k)
+		k := promrules.KindOf(h)
+		return k != 0 && e.names.Wants(h.Name, h.Unit, k)
 	}
 }
 

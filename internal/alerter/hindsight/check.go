@@ -136,7 +136,7 @@ type check struct {
 
 // note remembers what a metric is.
 func (c *check) note(_ string, h otlp.MetricHead) {
-	kind := KindOf(h)
+	kind := promrules.KindOf(h)
 	if kind == 0 {
 		return
 	}

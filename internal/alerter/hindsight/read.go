@@ -170,28 +170,8 @@ func (r *reader) wanted(tenant string) func(otlp.MetricHead) bool {
 		if r.wants != nil {
 			r.wants(tenant, h)
 		}
-		return r.probe.Wants(h.Name, h.Unit, KindOf(h))
+		return r.probe.Wants(h.Name, h.Unit, promrules.KindOf(h))
 	}
-}
-
-// KindOf is the kind of a metric as rules know it, 0 for one without data.
-func KindOf(h otlp.MetricHead) promrules.Kind {
-	switch h.Kind {
-	case otlp.Gauge:
-		return promrules.Gauge
-	case otlp.Sum:
-		if h.Monotonic {
-			return promrules.MonotonicSum
-		}
-		return promrules.Sum
-	case otlp.Histogram:
-		return promrules.Histogram
-	case otlp.ExponentialHistogram:
-		return promrules.ExponentialHistogram
-	case otlp.Summary:
-		return promrules.Summary
-	}
-	return 0
 }
 
 // engine makes one with the rules.

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"github.com/prometheus/otlptranslator"
+
+	"github.com/penstock-otel/penstock/internal/otlp"
 )
 
 // Kind is the kind of a metric's data.
@@ -100,4 +102,24 @@ func (c *nameCache) set(n Needs) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all, c.want, c.known, c.size = n.All, want, map[string][]verdict{}, 0
+}
+
+// KindOf is the kind of a metric on the wire; 0: of none that rules can read.
+func KindOf(h otlp.MetricHead) Kind {
+	switch h.Kind {
+	case otlp.Gauge:
+		return Gauge
+	case otlp.Sum:
+		if h.Monotonic {
+			return MonotonicSum
+		}
+		return Sum
+	case otlp.Histogram:
+		return Histogram
+	case otlp.ExponentialHistogram:
+		return ExponentialHistogram
+	case otlp.Summary:
+		return Summary
+	}
+	return 0
 }
