@@ -52,7 +52,12 @@ func wantAll(t *testing.T, found []map[string]uint64, stored map[string]uint64) 
 	t.Helper()
 	for i, ids := range found {
 		if !maps.Equal(ids, stored) {
-			t.Errorf("browser %d found %d messages, stored are %d, or at other sequences", i, len(ids), len(stored))
+			t.Errorf("browser %d found %d messages, stored are %d", i, len(ids), len(stored))
+			for id, seq := range stored {
+				if ids[id] != seq {
+					t.Errorf("browser %d: %s is stored at %d, and was found at %d", i, id, seq, ids[id])
+				}
+			}
 		}
 	}
 }

@@ -90,9 +90,9 @@ func restartUnder(t *testing.T, s *embedded.Server, q *Queue) {
 	var mu sync.Mutex
 	confirmed, delivered := map[string]uint64{}, map[string]bool{}
 	stopped := make(chan struct{})
-	var wg sync.WaitGroup
+	var wg, publishers sync.WaitGroup
 	for w := range 4 {
-		wg.Go(func() {
+		publishers.Go(func() {
 			for i := 0; ; i++ {
 				select {
 				case <-stopped:
@@ -125,15 +125,14 @@ func restartUnder(t *testing.T, s *embedded.Server, q *Queue) {
 			}
 			mu.Lock()
 			delivered[d.Message().ID] = true
-			done := len(delivered) >= len(confirmed)
+			done := delivered["last"]
+			for id := range confirmed {
+				done = done && delivered[id]
+			}
 			mu.Unlock()
-			select {
-			case <-stopped:
-				if done {
-					close(all)
-					return
-				}
-			default:
+			if done { // "last" is published when all others are confirmed
+				close(all)
+				return
 			}
 		}
 	})
@@ -148,8 +147,8 @@ func restartUnder(t *testing.T, s *embedded.Server, q *Queue) {
 	before := count()
 	until(t, "publishing goes on", func() bool { return count() > before+50 })
 	close(stopped)
-	// One more, after the publishers, so that the reader has something to end by.
-	until(t, "publishers end", func() bool { n := count(); time.Sleep(20 * time.Millisecond); return count() == n })
+	// One more, behind all others, so that the readers have something to end by.
+	publishers.Wait()
 	publish(t, q, stream, "last", 10)
 	select {
 	case <-all:
