@@ -17,6 +17,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/alerter/intake"
 	"github.com/penstock-otel/penstock/internal/alerter/journal"
 	"github.com/penstock-otel/penstock/internal/alerter/promrules"
+	"github.com/penstock-otel/penstock/internal/alerting"
 	"github.com/penstock-otel/penstock/pkg/alerts"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
@@ -44,7 +45,7 @@ func NewAllMetrics(reg prometheus.Registerer) *AllMetrics {
 
 // Options of an Alerter.
 type Options struct {
-	Config Config
+	Config alerting.Config
 	Queue  Queue
 	// Streams of metrics.
 	Streams []string

@@ -13,6 +13,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/penstock-otel/penstock/internal/alerting"
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/record"
@@ -47,7 +48,7 @@ func TestReplicas(t *testing.T) {
 		}
 		return path
 	}
-	c := DefaultConfig()
+	c := alerting.DefaultConfig()
 	c.QueryOffset = config.Duration(500 * time.Millisecond)
 	c.Rules = []string{write("rules.yaml", fastRules)}
 	c.Alertmanager = write("alertmanager.yml", fmt.Sprintf(`route: {receiver: hook, group_by: [alertname], group_wait: 10ms, group_interval: 200ms}
@@ -128,12 +129,12 @@ receivers: [{name: hook, webhook_configs: [{url: %q}]}, {name: boss, webhook_con
 func TestFilesThatAreWrong(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
-	f := func(text string, change func(*Config), want ...string) {
+	f := func(text string, change func(*alerting.Config), want ...string) {
 		t.Helper()
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c := DefaultConfig()
+		c := alerting.DefaultConfig()
 		change(&c)
 		_, err := New(Options{Config: c, Logger: slog.New(slog.DiscardHandler)})
 		if err == nil {
@@ -146,11 +147,11 @@ func TestFilesThatAreWrong(t *testing.T) {
 			}
 		}
 	}
-	asRules, asPolicies := func(c *Config) { c.Rules = []string{path} }, func(c *Config) { c.Escalation = path }
+	asRules, asPolicies := func(c *alerting.Config) { c.Rules = []string{path} }, func(c *alerting.Config) { c.Escalation = path }
 	f("groups: [{name: g, rules: [{alert: A, expr: '1 +'}]}]", asRules, "alerter.rules", path, "A")
-	f("", func(c *Config) { c.Rules = []string{filepath.Join(dir, "*.none")} }, "alerter.rules", "there is no such file")
-	f("", func(c *Config) { c.Rules = []string{"predefined:nothing"} }, "nothing", "cpu")
-	f("route: {}", func(c *Config) { c.Alertmanager = path }, "alerter.alertmanager", path)
+	f("", func(c *alerting.Config) { c.Rules = []string{filepath.Join(dir, "*.none")} }, "alerter.rules", "there is no such file")
+	f("", func(c *alerting.Config) { c.Rules = []string{"predefined:nothing"} }, "nothing", "cpu")
+	f("route: {}", func(c *alerting.Config) { c.Alertmanager = path }, "alerter.alertmanager", path)
 	f("policies: [{name: p, levels: [{after: 0s, targets: [nobody]}]}]", asPolicies, "alerter.escalation", path, "nobody")
 	f("policies: [{name: p, level: []}]", asPolicies, "level")
 	f("policies: [{name: p}, {name: p}]", asPolicies, "twice")
@@ -159,20 +160,22 @@ func TestFilesThatAreWrong(t *testing.T) {
 }
 
 func TestConfigSaysWhatIsWrong(t *testing.T) {
-	f := func(want string, change func(*Config)) {
+	f := func(want string, change func(*alerting.Config)) {
 		t.Helper()
-		c := DefaultConfig()
+		c := alerting.DefaultConfig()
 		change(&c)
 		if err := config.Validate(c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want something about %q", err, want)
 		}
 	}
-	f("query_offset", func(c *Config) { c.QueryOffset = -1 })
-	f("warmup", func(c *Config) { c.Warmup = config.Duration(1000 * time.Hour) })
-	f("max_series", func(c *Config) { c.MaxSeries = 0 })
-	f("redis.addrs", func(c *Config) { c.Redis.Username = "u" })
-	f("redis.cluster", func(c *Config) { c.Redis.Addrs, c.Redis.Cluster, c.Redis.SentinelMaster = []string{"a:1"}, true, "m" })
-	if err := config.Validate(DefaultConfig()); err != nil {
+	f("query_offset", func(c *alerting.Config) { c.QueryOffset = -1 })
+	f("warmup", func(c *alerting.Config) { c.Warmup = config.Duration(1000 * time.Hour) })
+	f("max_series", func(c *alerting.Config) { c.MaxSeries = 0 })
+	f("redis.addrs", func(c *alerting.Config) { c.Redis.Username = "u" })
+	f("redis.cluster", func(c *alerting.Config) {
+		c.Redis.Addrs, c.Redis.Cluster, c.Redis.SentinelMaster = []string{"a:1"}, true, "m"
+	})
+	if err := config.Validate(alerting.DefaultConfig()); err != nil {
 		t.Errorf("the defaults are invalid: %v", err)
 	}
 }

@@ -55,6 +55,7 @@ var floors = []string{
 	"internal/record", "internal/topology",
 	"internal/audit",
 	"internal/deadletter", "internal/job", "internal/fleet", "internal/ledger", "internal/tap", "internal/queuewatch", "internal/janitor", "internal/pressure",
+	"internal/alerting",
 	"internal/gateway", "internal/worker", "internal/alerter", "internal/send", "internal/broker",
 	"internal/replay",
 	"internal/api",

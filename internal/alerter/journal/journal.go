@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/penstock-otel/penstock/internal/alerting"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/pkg/alerts"
 	"github.com/penstock-otel/penstock/pkg/queue"
@@ -36,7 +37,7 @@ const (
 
 // Options are what a Journal works with.
 type Options struct {
-	Config Config
+	Config alerting.History
 	// State is what follows this log in this process: snapshots are of it.
 	State   *alerts.State
 	Metrics *Metrics

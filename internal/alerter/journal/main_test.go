@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"github.com/penstock-otel/penstock/internal/alerting"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/pkg/alerts"
 	"github.com/penstock-otel/penstock/pkg/queue"
@@ -65,7 +66,7 @@ type replica struct {
 func newReplica(t testing.TB, q Queue) *replica {
 	t.Helper()
 	r := &replica{t: t, state: alerts.NewState(), lines: &lines{}, metrics: NewMetrics(prometheus.NewPedanticRegistry()), stop: func() {}}
-	r.Journal = New(q, Options{Config: DefaultConfig(), State: r.state, Metrics: r.metrics, Logger: slog.New(slog.NewTextHandler(r.lines, nil))})
+	r.Journal = New(q, Options{Config: alerting.DefaultHistory(), State: r.state, Metrics: r.metrics, Logger: slog.New(slog.NewTextHandler(r.lines, nil))})
 	return r
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/penstock-otel/penstock/internal/alerting"
 	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/pkg/alerts"
@@ -69,10 +70,10 @@ func TestRetention(t *testing.T) {
 
 // TestASnapshotEveryTenThousand entries, counted from the last one.
 func TestASnapshotEveryTenThousand(t *testing.T) {
-	if c := DefaultConfig(); time.Duration(c.Retention) != 90*24*time.Hour || c.Validate() != nil {
+	if c := alerting.DefaultHistory(); time.Duration(c.Retention) != 90*24*time.Hour || c.Validate() != nil {
 		t.Errorf("%+v", c)
 	}
-	if err := (Config{Retention: config.Duration(time.Minute)}).Validate(); err == nil || !strings.Contains(err.Error(), "retention") {
+	if err := (alerting.History{Retention: config.Duration(time.Minute)}).Validate(); err == nil || !strings.Contains(err.Error(), "retention") {
 		t.Error(err)
 	}
 	q := memory.New()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/penstock-otel/penstock/internal/alerting"
 	"github.com/penstock-otel/penstock/pkg/alerts"
 	"github.com/penstock-otel/penstock/pkg/queue/jetstream"
 )
@@ -23,7 +24,7 @@ const childURL = "PENSTOCK_TEST_ALERTS_URL"
 // write appends n entries that count: each is numbered by what its writer has seen.
 func write(ctx context.Context, q Queue, who string, n int) error {
 	s := alerts.NewState()
-	j := New(q, Options{Config: DefaultConfig(), State: s, Metrics: NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	j := New(q, Options{Config: alerting.DefaultHistory(), State: s, Metrics: NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	end, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	var failed error

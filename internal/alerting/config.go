@@ -1,10 +1,9 @@
-package alerter
+package alerting
 
 import (
 	"errors"
 	"time"
 
-	"github.com/penstock-otel/penstock/internal/alerter/journal"
 	"github.com/penstock-otel/penstock/internal/config"
 )
 
@@ -18,7 +17,7 @@ type Config struct {
 	QueryOffset  config.Duration `yaml:"query_offset" help:"How late samples may come and still be seen: rules are evaluated by so much later."`
 	Promote      []string        `yaml:"promote_resource_attributes" help:"Resource attributes that become labels of every sample."`
 	MaxSeries    int             `yaml:"max_series" help:"Series of a tenant that are kept at a time; what comes beyond is refused and counted. 300,000 take about 500 MB."`
-	History      journal.Config  `yaml:"history"`
+	History      History         `yaml:"history"`
 	Redis        Redis           `yaml:"redis"`
 }
 
@@ -35,7 +34,7 @@ type Redis struct {
 
 // DefaultConfig evaluates nothing.
 func DefaultConfig() Config {
-	return Config{QueryOffset: config.Duration(5 * time.Second), MaxSeries: 300_000, History: journal.DefaultConfig(),
+	return Config{QueryOffset: config.Duration(5 * time.Second), MaxSeries: 300_000, History: DefaultHistory(),
 		Promote: []string{"service.name", "service.namespace", "service.instance.id", "k8s.namespace.name"},
 		Redis:   Redis{TLS: config.TLSClient{Insecure: true}, FailOpenSeverity: "critical"}}
 }
