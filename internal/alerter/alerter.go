@@ -2,11 +2,12 @@ package alerter
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
-	"fmt"
+	"io"
 	"log/slog"
-	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,116 +59,127 @@ type Options struct {
 	Logger  *slog.Logger
 }
 
-// Alerter is one replica.
+// Alerter is one replica: an alerting.Alerter.
 type Alerter struct {
-	o        Options
-	files    []*promrules.File
+	o      Options
+	since  time.Time // slots before it are evaluated, and not told
+	keeps  time.Duration
+	state  *alerts.State
+	record *journal.Journal
+	store  io.Closer // of the claims; nil: there is none
+	files  atomic.Pointer[loaded]
+
+	engines   *Engines
+	intake    *intake.Intake
+	lead      *Lead
+	router    *Router
+	deliver   *deliver.Deliverer
+	teller    *Teller
+	escalator *Escalator
+	evaluator *Evaluator
+}
+
+// loaded is what the files of a configuration say.
+type loaded struct {
+	rules    []*promrules.File
 	notify   *amnotify.Config
 	policies *Policies
-	state    *alerts.State
+	print    [sha256.Size]byte // of the configuration and the content of the files
 }
 
 // lookback is Prometheus' own: how long a sample stands for its series.
 const lookback = 5 * time.Minute
 
+// keepsLeast is how far back samples are kept whatever rules look back on, so that
+// rules that come later find some.
+const keepsLeast = time.Hour
+
 // stopWithin bounds the end of what is being sent.
 const stopWithin = 30 * time.Second
 
-// New reads the files of a configuration. Run does the rest.
-func New(o Options) (*Alerter, error) {
-	a := &Alerter{o: o, state: alerts.NewState()}
-	external, err := url.Parse(o.Config.ExternalURL)
+// New reads the files of a configuration and makes all parts. Run has them work;
+// Close ends them.
+func New(o Options) (a *Alerter, err error) {
+	files, err := load(o.Config, o.Logger)
 	if err != nil {
-		return nil, fmt.Errorf("alerter.external_url: %w", err)
+		return nil, err
 	}
-	files, err := LoadRules(o.Config.Rules)
-	if a.files = files; err != nil {
-		return nil, fmt.Errorf("alerter.rules: %w", err)
+	a = &Alerter{o: o, since: time.Now(), state: alerts.NewState()}
+	a.files.Store(files)
+	warmup := a.warmup()
+	a.keeps = max(keepsLeast, warmup)
+	from := a.since.Add(-warmup)
+	if a.engines, err = NewEngines(EngineOptions{From: from, Metrics: o.Metrics.own, Logger: o.Logger, Options: promrules.Options{
+		MaxSeries: o.Config.MaxSeries, Retention: a.keeps, Lookback: lookback, ExternalURL: o.Config.ExternalURL,
+		PromoteResourceAttributes: o.Config.Promote, Logger: o.Logger, Metrics: o.Metrics.rules}}, files.rules); err != nil {
+		return nil, err
 	}
-	if o.Config.Alertmanager == "" {
-		a.notify, err = amnotify.Default(external, o.Logger)
-	} else {
-		a.notify, err = amnotify.Load(o.Config.Alertmanager, external)
+	if a.intake, err = intake.New(intake.Options{Source: o.Queue, Streams: o.Streams, From: from, Wants: a.engines.Wants, Sink: a.engines, Metrics: o.Metrics.intake, Logger: o.Logger}); err != nil {
+		return nil, errors.Join(err, a.engines.Close())
 	}
-	if err != nil {
-		return nil, fmt.Errorf("alerter.alertmanager: %w", err)
-	}
-	if a.policies, err = LoadPolicies(o.Config.Escalation, a.notify); err != nil {
-		return nil, fmt.Errorf("alerter.escalation: %w", err)
-	}
+	a.record = journal.New(o.Queue, journal.Options{Config: o.Config.History, State: a.state, Metrics: o.Metrics.journal, Logger: o.Logger})
+	a.lead = NewLead(o.Queue, o.Holder, o.Logger)
+	made := make(chan struct{})
+	look := func(k alerts.ClaimKey) { <-made; a.deliver.Look(k) }
+	a.router = NewRouter(RouterOptions{Config: files.notify, State: a.state, Look: look, Logger: o.Logger})
+	a.deliver = deliver.New(deliver.Options{Claims: o.Claims, Log: a.record, State: a.state, Group: a.router.Group, Send: a.router.Send,
+		Final: func(err error) bool { return errors.Is(err, amnotify.ErrPermanent) }, Rank: o.Rank,
+		FailOpen: alerts.Severity(o.Config.Redis.FailOpenSeverity), Metrics: o.Metrics.deliver, Logger: o.Logger})
+	close(made)
+	a.teller = NewTeller(TellerOptions{Log: a.record, State: a.state, Leads: a.lead.Leads, PolicyOf: a.PolicyOf, Metrics: o.Metrics.own, Logger: o.Logger})
+	a.escalator = NewEscalator(EscalatorOptions{Log: a.record, State: a.state, Router: a.router, Leads: a.lead.Leads, Look: look, Logger: o.Logger})
+	a.evaluator = NewEvaluator(EvaluatorOptions{Engines: a.engines, Watermark: a.intake.Watermark, Offset: time.Duration(o.Config.QueryOffset), Since: a.since,
+		Tell: a.teller.Tell, Metrics: o.Metrics.own, Logger: o.Logger})
+	o.Logger.Info("alerts: rules are loaded", "files", len(files.rules), "reads_back", warmup)
 	return a, nil
 }
-
-// State is what is known of alerts now.
-func (a *Alerter) State() *alerts.State { return a.state }
 
 // warmup is how far back the streams are read.
 func (a *Alerter) warmup() time.Duration {
 	if w := time.Duration(a.o.Config.Warmup); w > 0 {
 		return w
 	}
-	return promrules.NeedsOf(a.files, lookback).Range
+	return promrules.NeedsOf(a.files.Load().rules, lookback).Range
 }
 
-// Run reads, evaluates, tells and escalates until ctx ends, and then lets what is
-// being sent end. An error is one that a restart may cure.
-func (a *Alerter) Run(ctx context.Context) (err error) {
-	since := time.Now()
-	warmup := a.warmup()
-	log := a.o.Logger
-	log.Info("alerts: rules are loaded", "files", len(a.files), "reads_back", warmup)
-	engines, err := NewEngines(EngineOptions{From: since.Add(-warmup), Metrics: a.o.Metrics.own, Logger: log, Options: promrules.Options{
-		MaxSeries: a.o.Config.MaxSeries, Retention: max(time.Hour, warmup), Lookback: lookback, ExternalURL: a.o.Config.ExternalURL,
-		PromoteResourceAttributes: a.o.Config.Promote, Logger: log, Metrics: a.o.Metrics.rules}}, a.files)
-	if err != nil {
-		return err
+// Close implements alerting.Alerter. It ends all that Run has not ended.
+func (a *Alerter) Close() error {
+	a.escalator.Close()
+	a.teller.Close()
+	within, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	err := a.deliver.Stop(within)
+	a.router.Close()
+	err = errors.Join(err, a.engines.Close())
+	if a.store != nil {
+		err = errors.Join(err, a.store.Close())
 	}
-	defer func() { err = errors.Join(err, engines.Close()) }()
-	in, err := intake.New(intake.Options{Source: a.o.Queue, Streams: a.o.Streams, From: since.Add(-warmup), Wants: engines.Wants, Sink: engines, Metrics: a.o.Metrics.intake, Logger: log})
-	if err != nil {
-		return err
-	}
-	record := journal.New(a.o.Queue, journal.Options{Config: a.o.Config.History, State: a.state, Metrics: a.o.Metrics.journal, Logger: log})
+	return err
+}
 
+// Run implements alerting.Alerter: it reads, evaluates, tells and escalates.
+func (a *Alerter) Run(ctx context.Context) (err error) {
 	following, unfollow := context.WithCancel(context.WithoutCancel(ctx)) // to the end: what is sent is written
 	var follows sync.WaitGroup
 	follows.Go(func() {
-		if err := record.Follow(following, 0, func(e alerts.Entry) error { a.state.Apply(e); return nil }); err != nil {
-			log.Error("BUG: the log of alerts is followed no more", "error", err)
+		if err := a.record.Follow(following, 0, func(e alerts.Entry) error { a.state.Apply(e); return nil }); err != nil {
+			a.o.Logger.Error("BUG: the log of alerts is followed no more", "error", err)
 		}
 	})
 	defer follows.Wait()
 	defer unfollow()
-
-	lead := NewLead(a.o.Queue, a.o.Holder, log)
-	var d *deliver.Deliverer
-	made := make(chan struct{})
-	look := func(k alerts.ClaimKey) { <-made; d.Look(k) }
-	router := NewRouter(RouterOptions{Config: a.notify, State: a.state, Look: look, Logger: log})
-	defer router.Close()
-	d = deliver.New(deliver.Options{Claims: a.o.Claims, Log: record, State: a.state, Group: router.Group, Send: router.Send,
-		Final: func(err error) bool { return errors.Is(err, amnotify.ErrPermanent) }, Rank: a.o.Rank,
-		FailOpen: alerts.Severity(a.o.Config.Redis.FailOpenSeverity), Metrics: a.o.Metrics.deliver, Logger: log})
-	close(made)
 	defer func() {
 		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 		defer cancel()
-		err = errors.Join(err, d.Stop(within))
+		err = errors.Join(err, a.deliver.Stop(within))
 	}()
-	teller := NewTeller(TellerOptions{Log: record, State: a.state, Leads: lead.Leads, PolicyOf: a.policies.Of, Metrics: a.o.Metrics.own, Logger: log})
-	defer teller.Close()
-	escalator := NewEscalator(EscalatorOptions{Log: record, State: a.state, Router: router, Leads: lead.Leads, Look: look, Logger: log})
-	defer escalator.Close()
-	evaluator := NewEvaluator(EvaluatorOptions{Engines: engines, Watermark: in.Watermark, Offset: time.Duration(a.o.Config.QueryOffset), Since: since,
-		Tell: teller.Tell, Metrics: a.o.Metrics.own, Logger: log})
-
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return in.Run(ctx) })
-	g.Go(func() error { return evaluator.Run(ctx) })
-	g.Go(func() error { return router.Run(ctx) })
-	g.Go(func() error { return escalator.Run(ctx) })
-	g.Go(func() error { lead.Run(ctx); return nil })
-	g.Go(func() error { a.tidy(ctx, record.Tidier(), teller, engines, lead, evaluator); return nil })
+	g.Go(func() error { return a.intake.Run(ctx) })
+	g.Go(func() error { return a.evaluator.Run(ctx) })
+	g.Go(func() error { return a.router.Run(ctx) })
+	g.Go(func() error { return a.escalator.Run(ctx) })
+	g.Go(func() error { a.lead.Run(ctx); return nil })
+	g.Go(func() error { a.tidy(ctx, a.record.Tidier()); return nil })
 	return g.Wait()
 }
 
@@ -175,7 +187,7 @@ func (a *Alerter) Run(ctx context.Context) (err error) {
 const tidyEvery = 5 * time.Second
 
 // tidy ends the alerts of rules that are gone, and keeps the log within its bounds.
-func (a *Alerter) tidy(ctx context.Context, t *journal.Tidier, teller *Teller, engines *Engines, lead *Lead, v *Evaluator) {
+func (a *Alerter) tidy(ctx context.Context, t *journal.Tidier) {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
 	for {
@@ -184,11 +196,11 @@ func (a *Alerter) tidy(ctx context.Context, t *journal.Tidier, teller *Teller, e
 		case <-ctx.Done():
 			return
 		}
-		if !lead.Leads() || !a.state.CaughtUp() {
+		if !a.lead.Leads() || !a.state.CaughtUp() {
 			continue
 		}
-		if w := v.o.Watermark(); !w.Before(v.o.Since) { // it evaluates the present
-			if err := teller.Gone(ctx, engines.Has, w); err != nil {
+		if w := a.intake.Watermark(); !w.Before(a.since) { // it evaluates the present
+			if err := a.teller.Gone(ctx, a.engines.Has, w); err != nil {
 				a.o.Logger.Warn("alerts: those of rules that are gone are not resolved yet", "error", err)
 			}
 		}

@@ -2,6 +2,7 @@ package alerter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -72,7 +73,7 @@ receivers: [{name: hook, webhook_configs: [{url: %q}]}, {name: boss, webhook_con
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		r := replica{cancel, make(chan error, 1)}
-		go func() { r.done <- a.Run(ctx) }()
+		go func() { r.done <- errors.Join(a.Run(ctx), a.Close()) }()
 		return r
 	}
 	stop := func(r replica) {
@@ -157,25 +158,4 @@ func TestFilesThatAreWrong(t *testing.T) {
 	f("policies: [{name: p}, {name: p}]", asPolicies, "twice")
 	f("policies: [{name: p, match: ['a=~(']}]", asPolicies, "match")
 	f("policies: [{name: p, levels: [{targets: [log], active: [nights]}]}]", asPolicies, "nights")
-}
-
-func TestConfigSaysWhatIsWrong(t *testing.T) {
-	f := func(want string, change func(*alerting.Config)) {
-		t.Helper()
-		c := alerting.DefaultConfig()
-		change(&c)
-		if err := config.Validate(c); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want something about %q", err, want)
-		}
-	}
-	f("query_offset", func(c *alerting.Config) { c.QueryOffset = -1 })
-	f("warmup", func(c *alerting.Config) { c.Warmup = config.Duration(1000 * time.Hour) })
-	f("max_series", func(c *alerting.Config) { c.MaxSeries = 0 })
-	f("redis.addrs", func(c *alerting.Config) { c.Redis.Username = "u" })
-	f("redis.cluster", func(c *alerting.Config) {
-		c.Redis.Addrs, c.Redis.Cluster, c.Redis.SentinelMaster = []string{"a:1"}, true, "m"
-	})
-	if err := config.Validate(alerting.DefaultConfig()); err != nil {
-		t.Errorf("the defaults are invalid: %v", err)
-	}
 }

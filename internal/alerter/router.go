@@ -33,7 +33,8 @@ type RouterOptions struct {
 // Router leads the alerts of the state to receivers, by the routes of the
 // configuration: for each tenant apart. It answers what groups are, and sends.
 type Router struct {
-	o RouterOptions
+	o    RouterOptions
+	anew chan struct{} // has a token when the configuration was replaced
 
 	mu       sync.Mutex
 	config   *amnotify.Config              // mu
@@ -48,7 +49,7 @@ type version struct{ watermark, resolved time.Time }
 
 // NewRouter makes one. Close ends it.
 func NewRouter(o RouterOptions) *Router {
-	return &Router{o: o, config: o.Config, tenants: map[string]*amnotify.Notifier{}, put: map[alerts.Key]version{}}
+	return &Router{o: o, anew: make(chan struct{}, 1), config: o.Config, tenants: map[string]*amnotify.Notifier{}, put: map[alerts.Key]version{}}
 }
 
 // Run keeps receivers up with the state until ctx ends, and then returns nil.
@@ -69,6 +70,7 @@ func (r *Router) Run(ctx context.Context) error {
 			for _, k := range r.o.State.Owed() {
 				r.o.Look(k)
 			}
+		case <-r.anew:
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
@@ -86,9 +88,9 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Load replaces the configuration. Groups are made anew, of all that fires; what was
-// told is not told again, as the claims know it.
-func (r *Router) Load(ctx context.Context, c *amnotify.Config) error {
+// Load replaces the configuration. Run makes the groups anew, of all that fires; what
+// was told is not told again, as the claims know it.
+func (r *Router) Load(c *amnotify.Config) {
 	r.mu.Lock()
 	old := r.tenants
 	r.config, r.tenants, r.put, r.silences = c, map[string]*amnotify.Notifier{}, map[alerts.Key]version{}, nil
@@ -96,7 +98,10 @@ func (r *Router) Load(ctx context.Context, c *amnotify.Config) error {
 	for _, n := range old {
 		n.Close()
 	}
-	return r.sync(ctx)
+	select {
+	case r.anew <- struct{}{}:
+	default:
+	}
 }
 
 // Close ends grouping. Nothing else may be called then.

@@ -2,6 +2,8 @@ package alerting
 
 import (
 	"errors"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/config"
@@ -28,15 +30,21 @@ type Redis struct {
 	Cluster          bool             `yaml:"cluster" help:"addrs are nodes of a cluster."`
 	Username         string           `yaml:"username" help:"User of the servers."`
 	Password         config.Secret    `yaml:"password" help:"Password of the servers."`
+	SentinelUsername string           `yaml:"sentinel_username" help:"User of the sentinels."`
+	SentinelPassword config.Secret    `yaml:"sentinel_password" help:"Password of the sentinels."`
+	Prefix           string           `yaml:"prefix" help:"Begin of every key, so that more than one Penstock may use the same servers."`
 	TLS              config.TLSClient `yaml:"tls"`
 	FailOpenSeverity string           `yaml:"fail_open_severity" help:"Least severity that is told while Redis does not answer; what is below waits for it." enum:"info,warning,error,critical"`
 }
+
+// Enabled tells whether a process that may do without an alerter has one to run.
+func (c Config) Enabled() bool { return len(c.Rules) > 0 || c.Alertmanager != "" }
 
 // DefaultConfig evaluates nothing.
 func DefaultConfig() Config {
 	return Config{QueryOffset: config.Duration(5 * time.Second), MaxSeries: 300_000, History: DefaultHistory(),
 		Promote: []string{"service.name", "service.namespace", "service.instance.id", "k8s.namespace.name"},
-		Redis:   Redis{TLS: config.TLSClient{Insecure: true}, FailOpenSeverity: "critical"}}
+		Redis:   Redis{Prefix: "penstock", TLS: config.TLSClient{Insecure: true}, FailOpenSeverity: "critical"}}
 }
 
 // Validate answers in the user's keys.
@@ -45,6 +53,9 @@ func (c Config) Validate() error {
 	bad := func(key, format string, args ...any) { errs = append(errs, config.KeyError(key, format, args...)) }
 	if c.QueryOffset < 0 || time.Duration(c.QueryOffset) > 10*time.Minute {
 		bad("query_offset", "is %s: want 0s to 10m", c.QueryOffset)
+	}
+	if u, err := url.Parse(c.ExternalURL); err != nil || c.ExternalURL != "" && (u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		bad("external_url", "is %q: want http://HOST or https://HOST, with a path if there is one", c.ExternalURL)
 	}
 	if c.Warmup < 0 || time.Duration(c.Warmup) > 7*24*time.Hour {
 		bad("warmup", "is %s: want 0s to 168h", c.Warmup)
@@ -59,6 +70,12 @@ func (c Config) Validate() error {
 func (c Redis) Validate() error {
 	if c.SentinelMaster != "" && c.Cluster {
 		return config.KeyError("cluster", "is set beside sentinel_master: want one or the other")
+	}
+	if c.Prefix == "" || strings.ContainsAny(c.Prefix, "{}") {
+		return config.KeyError("prefix", "is %q: want some text without braces, which are for the slots of a cluster", c.Prefix)
+	}
+	if c.SentinelMaster == "" && (c.SentinelUsername != "" || c.SentinelPassword != "") {
+		return config.KeyError("sentinel_username", "is set, or sentinel_password, and sentinel_master is not: name the server that the sentinels know")
 	}
 	if len(c.Addrs) == 0 && (c.SentinelMaster != "" || c.Cluster || c.Username != "" || c.Password != "") {
 		return config.KeyError("addrs", "is empty, and other settings of Redis are not: name its servers")

@@ -3,7 +3,6 @@ package alerting
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,7 +37,7 @@ type Alerter interface {
 	// one that a restart may cure.
 	Run(ctx context.Context) error
 	// Prepare reads the files of a configuration again. Nothing has changed before
-	// apply is called, which cannot fail.
+	// apply is called, which cannot fail; nil: they say what they said.
 	Prepare(c Config) (apply func(), err error)
 	// Ready is nil when it knows what fires and evaluates the present.
 	Ready(ctx context.Context) error
@@ -70,9 +69,6 @@ type Service interface {
 	PolicyOf(tenant string, l alerts.Labels) alerts.Policy
 	// Status says how evaluating goes.
 	Status() Status
-	// Alertmanager answers below /api/v2 as Alertmanager does. The caller guards it:
-	// what reads wants a viewer, all else an operator.
-	Alertmanager() http.Handler
 }
 
 // Status of an alerter.
@@ -82,7 +78,7 @@ type Status struct {
 	CaughtUp  bool      `json:"caught_up" doc:"It knows all that the log of alerts has."`
 	Watermark time.Time `json:"watermark,omitzero" doc:"All that was stored before it has been read."`
 	Tenants   int       `json:"tenants" doc:"Whose metrics are kept."`
-	Store     string    `json:"store" doc:"Where replicas agree on who sends: redis, or memory for one that has none."`
+	Store     string    `json:"store" doc:"Where replicas agree on who sends: redis, or none, and then they go by rank and the log of alerts."`
 	StoreErr  string    `json:"store_error,omitempty" doc:"Why the store does not answer."`
 }
 
@@ -100,5 +96,4 @@ type Rule struct {
 	Alerting bool    `json:"alerting" doc:"false: it records."`
 	Expr     string  `json:"expr" doc:"PromQL."`
 	For      float64 `json:"for_seconds,omitempty"`
-	Error    string  `json:"error,omitempty" doc:"Why its last evaluation failed."`
 }

@@ -138,6 +138,21 @@ func TestWorkerAndAlerterLinkNoServer(t *testing.T) {
 	}
 }
 
+// TestGatewayAndWorkerLinkNoAlerter keeps what evaluates rules out of what carries
+// data: it is larger than all the rest.
+func TestGatewayAndWorkerLinkNoAlerter(t *testing.T) {
+	for _, p := range list(t) {
+		if !strings.HasSuffix(p.ImportPath, "cmd/exporter-worker") && !strings.HasSuffix(p.ImportPath, "cmd/gateway") {
+			continue
+		}
+		for _, d := range p.Deps {
+			if strings.HasPrefix(d, "github.com/prometheus/prometheus/") || strings.HasPrefix(d, "github.com/prometheus/alertmanager/") || d == module+"internal/alerter" {
+				t.Errorf("%s links %s: only what may alert does", p.ImportPath, d)
+			}
+		}
+	}
+}
+
 // TestProductDoesNotLinkTestHelp keeps the suites and the Collector's test data
 // out of the binaries.
 func TestProductDoesNotLinkTestHelp(t *testing.T) {

@@ -5,8 +5,10 @@ import (
 	"io"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/penstock-otel/penstock/internal/alerter"
 	"github.com/penstock-otel/penstock/internal/api"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/role"
@@ -20,7 +22,9 @@ func docs() *cobra.Command {
 			RunE: func(cmd *cobra.Command, _ []string) error { return write(cmd, cmd.OutOrStdout()) }})
 	}
 	page("errors", "answers to refused requests", func(_ *cobra.Command, w io.Writer) error { return errorsPage(w) })
-	page("metrics", "all metrics", func(_ *cobra.Command, w io.Writer) error { return role.MetricsReference(w) })
+	page("metrics", "all metrics", func(_ *cobra.Command, w io.Writer) error {
+		return role.MetricsReference(w, func(r prometheus.Registerer) { alerter.NewAllMetrics(r) })
+	})
 	page("cli", "all commands", func(cmd *cobra.Command, w io.Writer) error { return cliPage(w, cmd.Root()) })
 	page("openapi", "the admin API as an OpenAPI document (YAML)", func(_ *cobra.Command, w io.Writer) error {
 		doc, err := api.Document().YAML()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/penstock-otel/penstock/internal/alerter"
 	"github.com/penstock-otel/penstock/internal/broker/local"
 	"github.com/penstock-otel/penstock/internal/cli/rolecmd"
 	"github.com/penstock-otel/penstock/internal/role"
@@ -36,8 +37,11 @@ func Root() *cobra.Command {
 		return role.Gateway(ctx, p)
 	})
 	worker := rolecmd.Role("worker", "drain the queue to its destinations", "", role.Worker)
-	alerter := rolecmd.Role("alerter", "evaluate alerting rules on the metric streams", "", role.Alerter)
-	root.AddCommand(up(), gateway, worker, alerter, status(), tapCommand(), group(replayCommand()), group(dlq()), group(destination()), group(ledgerCommand()), group(auditCommand()), group(rulesCommand()), sendCommand(), group(keysCommand()), group(configCommand()), reloadCommand(), rolecmd.Healthcheck(), rolecmd.Version(), group(docs()))
+	alerts := rolecmd.Role("alerter", "evaluate alerting rules on the metric streams", "", func(ctx context.Context, p role.Process) error {
+		p.Alerter = alerter.Make
+		return role.Alerter(ctx, p)
+	})
+	root.AddCommand(up(), gateway, worker, alerts, status(), tapCommand(), group(replayCommand()), group(dlq()), group(destination()), group(ledgerCommand()), group(auditCommand()), group(rulesCommand()), sendCommand(), group(keysCommand()), group(configCommand()), reloadCommand(), rolecmd.Healthcheck(), rolecmd.Version(), group(docs()))
 	complete(root)
 	return root
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/penstock-otel/penstock/internal/alerter"
 	"github.com/penstock-otel/penstock/internal/broker/local"
 	"github.com/penstock-otel/penstock/internal/cli/rolecmd"
 	"github.com/penstock-otel/penstock/internal/config"
@@ -44,7 +45,7 @@ func up() *cobra.Command {
 			return &rolecmd.UsageError{Err: fmt.Errorf("--demo sends without a credential, which auth does not let: put an API key with the role ingest into $%s, or leave --demo out", settings.EnvToken)}
 		}
 		s, l := p.Settings, newLive(cmd.ErrOrStderr())
-		p.Server, p.Out, p.Log = local.Start, l.above(cmd.OutOrStdout()), l
+		p.Server, p.Alerter, p.Out, p.Log = local.Start, alerter.Make, l.above(cmd.OutOrStdout()), l
 		if *demo && l.terminal && len(s.Destinations) == 0 {
 			p.Out = io.Discard // the live line says the same, in one line
 		}

@@ -60,6 +60,7 @@ type Process struct {
 	Admin     string    `json:"admin,omitempty"`   // address of its admin API
 	Ready     bool      `json:"ready"`
 	NotReady  string    `json:"not_ready,omitempty"` // why
+	Alerts    bool      `json:"alerts,omitempty"`    // it runs an alerter
 
 	Gateway      *Gateway      `json:"gateway,omitempty"`
 	Destinations []Destination `json:"destinations,omitempty"`

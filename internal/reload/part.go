@@ -19,6 +19,9 @@ type Part struct {
 	// called when one of its keys changed. apply makes the change, cannot fail,
 	// and does not wait; both are called by one goroutine at a time.
 	Prepare func(*settings.Settings) (apply func(), err error)
+	// Files: its settings name files whose content counts as well, so that it is
+	// asked at every reload. A nil apply is that nothing has changed.
+	Files bool
 }
 
 // covers tells whether a part can change a path.

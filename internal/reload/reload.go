@@ -131,14 +131,14 @@ func (r *Reloader) reload() Answer {
 		return r.refuse(append([]Problem{{Message: mixture}}, problems(err)...))
 	}
 	applied := config.Changed(running.Value(), merged.Value())
-	apply, failed := r.prepare(applied, merged.Value().(*settings.Settings))
+	apply, files, failed := r.prepare(applied, merged.Value().(*settings.Settings))
 	if len(failed) > 0 {
 		return r.refuse(failed)
 	}
 	for _, f := range apply {
 		f()
 	}
-	a := Answer{At: time.Now().UTC(), Hash: merged.Hash(), Applied: keysOf(applied), Waiting: keysOf(config.Changed(merged.Value(), next.Value()))}
+	a := Answer{At: time.Now().UTC(), Hash: merged.Hash(), Applied: append(keysOf(applied), files...), Waiting: keysOf(config.Changed(merged.Value(), next.Value()))}
 	switch {
 	case len(a.Applied) > 0:
 		a.Outcome = Applied
@@ -158,10 +158,12 @@ func (r *Reloader) live(path string) bool {
 	return slices.ContainsFunc(r.parts, func(p Part) bool { return p.covers(path) })
 }
 
-// prepare asks every part with a key that changed, and collects all that they say.
-func (r *Reloader) prepare(changes []config.Change, s *settings.Settings) (apply []func(), failed []Problem) {
+// prepare asks every part with a key that changed, or with files, and collects all
+// that they say. files names the parts of which these alone have changed.
+func (r *Reloader) prepare(changes []config.Change, s *settings.Settings) (apply []func(), files []string, failed []Problem) {
 	for _, p := range r.parts {
-		if !slices.ContainsFunc(changes, func(c config.Change) bool { return p.covers(c.Path) }) {
+		changed := slices.ContainsFunc(changes, func(c config.Change) bool { return p.covers(c.Path) })
+		if !changed && !p.Files {
 			continue
 		}
 		f, err := p.Prepare(s)
@@ -172,9 +174,14 @@ func (r *Reloader) prepare(changes []config.Change, s *settings.Settings) (apply
 			}
 			continue
 		}
-		apply = append(apply, f)
+		if f == nil {
+			continue
+		}
+		if apply = append(apply, f); !changed {
+			files = append(files, "files of "+p.Name)
+		}
 	}
-	return apply, failed
+	return apply, files, failed
 }
 
 // mixture goes before the problems of what would run.

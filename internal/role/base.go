@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/penstock-otel/penstock/internal/admin"
+	"github.com/penstock-otel/penstock/internal/alerting"
 	"github.com/penstock-otel/penstock/internal/api"
 	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/audit"
@@ -41,6 +42,8 @@ type Process struct {
 	Read func() (*settings.Settings, *config.Loaded, error)
 	// Server is for roles that may embed the queue.
 	Server StartServer
+	// Alerter makes an alerter; package alerter has it. nil in a role that runs none.
+	Alerter alerting.Make
 	// drains is a role that only takes from the queue: what the servers promise
 	// is the concern of those that answer for what they put in, and a queue
 	// that cannot be verified must be drained all the same.
@@ -74,6 +77,7 @@ type base struct {
 	server broker.Server
 	// presence is what the others see of this process.
 	presence *presence
+	eye      *fleet.Eye // for the others
 	// tenants bounds what each may send, and says where its data may go.
 	tenants *tenant.Registry
 	// keeper of the ledger, nil in a role that puts nothing in.
@@ -210,11 +214,11 @@ func (b *base) serveQueue(ctx context.Context, q queue.Queue, plan topology.Plan
 	b.app.Go("queue watch", w.Run)
 	b.app.Go("watch of other destinations", all.run)
 	b.status("queue", func(ctx context.Context) any { return all.Fresh(ctx, time.Second) })
-	eye := fleet.NewEye(q)
-	b.app.Go("watch of other processes", func(ctx context.Context) error { return watchFleet(ctx, eye) })
+	b.eye = fleet.NewEye(q)
+	b.app.Go("watch of other processes", func(ctx context.Context) error { return watchFleet(ctx, b.eye) })
 	b.reload.Add(reload.Part{Name: "replays", Keys: []string{"replay.rate"}, Prepare: untouched}) // asked for at each job
 	if b.api != nil {
-		b.api.Attach(&api.Backend{Queue: q, Plan: plan, Process: b.presence.id, Fleet: eye, Watch: all, Jobs: job.NewStore(q),
+		b.api.Attach(&api.Backend{Queue: q, Plan: plan, Process: b.presence.id, Fleet: b.eye, Watch: all, Jobs: job.NewStore(q),
 			Recorder: ledger.NewRecorder(q), ReplayRate: b.replayRate()})
 		b.app.OnStop("end taps, and answer for the queue no more", 5*time.Second, func(context.Context) error {
 			b.api.Detach()

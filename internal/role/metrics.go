@@ -9,8 +9,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/penstock-otel/penstock/internal/alerter/intake"
-	"github.com/penstock-otel/penstock/internal/alerter/journal"
 	"github.com/penstock-otel/penstock/internal/audit"
 	"github.com/penstock-otel/penstock/internal/gateway"
 	"github.com/penstock-otel/penstock/internal/gateway/committer"
@@ -30,9 +28,12 @@ import (
 )
 
 // MetricsReference writes the page of all metrics that Penstock itself defines,
-// from what the packages register.
-func MetricsReference(w io.Writer) error {
+// from what the packages register; more are those that this one does not link.
+func MetricsReference(w io.Writer, more ...func(prometheus.Registerer)) error {
 	var d describer
+	for _, register := range more {
+		register(&d)
+	}
 	identity.NewMetrics(&d)
 	receiver.NewMetrics(&d)
 	committer.NewMetrics(&d)
@@ -46,8 +47,6 @@ func MetricsReference(w io.Writer) error {
 	replay.NewMetrics(&d)
 	reload.NewMetrics(&d)
 	audit.NewMetrics(&d)
-	intake.NewMetrics(&d)
-	journal.NewMetrics(&d)
 	d.MustRegister(identity.NewCollector(nil), worker.NewPoolCollector(nil), newDisk(""), newCertificates(nil), gateway.InFlightBytes(nil))
 	queuewatch.New(nil, topology.Plan{}, &d)
 	sort.Strings(d.rows)

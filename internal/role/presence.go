@@ -27,6 +27,7 @@ type presence struct {
 	takes   bool   // it has a gateway
 	volume  string // directory of the embedded queue, "" without
 	exports atomic.Pointer[exports]
+	alerts  atomic.Bool          // it runs an alerter
 	to      []worker.Destination // of a process that has a worker, which tells more once it runs
 
 	// Of the last telling; the keeper's goroutine alone.
@@ -68,7 +69,7 @@ func (b *base) present(ctx context.Context, store queue.Store, takes bool) *pres
 // tell makes the value; see fleet.Keeper. What was exported is in it whatever else
 // cannot be told: the ledger would take what is not there for lost.
 func (p *presence) tell() fleet.Process {
-	out := fleet.Process{ID: p.id, Role: p.b.app.Name(), Host: p.host, PID: os.Getpid(), Version: app.Version().Version, StartedAt: p.began.UTC()}
+	out := fleet.Process{ID: p.id, Role: p.b.app.Name(), Host: p.host, PID: os.Getpid(), Version: app.Version().Version, StartedAt: p.began.UTC(), Alerts: p.alerts.Load()}
 	p.readiness(&out)
 	if told := p.exports.Load(); told != nil {
 		out.Destinations, out.Tallies = (*told)()

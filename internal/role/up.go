@@ -18,8 +18,8 @@ type Running struct {
 	Go func(name string, fn func(context.Context) error)
 }
 
-// Up runs gateway and worker over one queue, embedded unless queue.url is set,
-// until ctx ends. started is called when both serve; it may be nil.
+// Up runs gateway, worker and, if it is configured, alerter over one queue, embedded
+// unless queue.url is set, until ctx ends. started is called when both serve; it may be nil.
 func Up(ctx context.Context, p Process, started func(Running)) error {
 	return run(ctx, "up", p, func(ctx context.Context, b *base) error {
 		q, plan, err := b.openQueue(ctx)
@@ -40,6 +40,11 @@ func Up(ctx context.Context, p Process, started func(Running)) error {
 		g, err := b.gateway(ctx, q, plan, w)
 		if err != nil {
 			return err
+		}
+		if b.s.Alerter.Enabled() {
+			if err := b.alerter(q, plan); err != nil {
+				return err
+			}
 		}
 		if started != nil {
 			r := Running{Registry: b.reg, Watch: w, Go: b.app.Go}

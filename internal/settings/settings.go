@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/admin"
+	"github.com/penstock-otel/penstock/internal/alerting"
 	"github.com/penstock-otel/penstock/internal/app"
 	"github.com/penstock-otel/penstock/internal/audit"
 	"github.com/penstock-otel/penstock/internal/broker"
@@ -41,6 +42,7 @@ type Settings struct {
 	Destinations []worker.Destination `yaml:"destinations" help:"Where telemetry goes; each drains at its own pace. Empty: one debug destination that prints a summary."`
 	Retention    janitor.Config       `yaml:"retention"`
 	Replay       Replay               `yaml:"replay"`
+	Alerter      alerting.Config      `yaml:"alerter"`
 	Auth         identity.Config      `yaml:"auth"`
 	Admin        admin.Config         `yaml:"admin"`
 	Audit        audit.Config         `yaml:"audit"`
@@ -58,7 +60,7 @@ type Stop struct {
 func Default() Settings {
 	return Settings{
 		Queue: broker.DefaultConfig(), Gateway: gateway.DefaultConfig(), Tenants: tenant.DefaultConfig(), Worker: worker.DefaultConfig(),
-		Retention: janitor.DefaultConfig(), Replay: DefaultReplay(), Auth: identity.DefaultConfig(), Admin: admin.DefaultConfig(), Audit: audit.DefaultConfig(), Log: app.DefaultLogConfig(),
+		Retention: janitor.DefaultConfig(), Replay: DefaultReplay(), Alerter: alerting.DefaultConfig(), Auth: identity.DefaultConfig(), Admin: admin.DefaultConfig(), Audit: audit.DefaultConfig(), Log: app.DefaultLogConfig(),
 		Stop: Stop{Timeout: config.Duration(50 * time.Second)},
 	}
 }

@@ -25,6 +25,7 @@ type Config struct {
 	inhibit      []amcommoncfg.InhibitRule
 	intervals    map[string][]timeinterval.TimeInterval
 	texts        *template.Template
+	globs        []string // of templates
 }
 
 // Load reads a file and builds its receivers, without sending anything. Links in
@@ -41,7 +42,7 @@ func Load(path string, external *url.URL) (*Config, error) {
 	}
 	texts.ExternalURL = external
 	c := &Config{routes: dispatch.NewRoute(file.Route, nil), integrations: map[string][]notify.Integration{},
-		inhibit: file.InhibitRules, intervals: intervals(file), texts: texts}
+		inhibit: file.InhibitRules, intervals: intervals(file), texts: texts, globs: file.Templates}
 	for _, r := range file.Receivers {
 		built, err := receiver.BuildReceiverIntegrations(r, texts, slog.New(slog.DiscardHandler))
 		if err != nil {
@@ -53,6 +54,9 @@ func Load(path string, external *url.URL) (*Config, error) {
 	slices.Sort(c.names)
 	return c, nil
 }
+
+// Templates are the wildcards of its template files.
+func (c *Config) Templates() []string { return slices.Clone(c.globs) }
 
 // Names lists the receivers, sorted.
 func (c *Config) Names() []string { return slices.Clone(c.names) }

@@ -13,6 +13,8 @@ type RuleInfo struct {
 	Group, Name string
 	Line        int // 0: not known
 	Records     bool
+	// For is how long its condition has to hold.
+	For time.Duration
 	// Expr is as Prometheus writes it.
 	Expr        string
 	Selectors   []Selector
@@ -55,7 +57,7 @@ var sameUnit = []string{"avg_over_time", "min_over_time", "max_over_time", "last
 func (f *File) Rules() []RuleInfo {
 	list := make([]RuleInfo, 0, len(f.rules))
 	for _, r := range f.rules {
-		one := RuleInfo{Group: r.group, Name: r.name, Line: r.line, Records: r.records, Expr: r.expr.String(), Broad: r.asksAny}
+		one := RuleInfo{Group: r.group, Name: r.name, Line: r.line, Records: r.records, For: time.Duration(r.waits), Expr: r.expr.String(), Broad: r.asksAny}
 		for _, e := range append([]parser.Expr{r.expr}, r.asks...) {
 			one.Selectors = append(one.Selectors, describe(e)...)
 		}

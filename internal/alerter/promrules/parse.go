@@ -36,6 +36,7 @@ type rule struct {
 	group, name string
 	records     bool
 	expr        parser.Expr
+	waits       model.Duration // for
 	hold        model.Duration // for, keep_firing_for and what it holds without data
 	line        int            // where it begins
 	offset      model.Duration // query_offset of the group
@@ -82,7 +83,7 @@ func Parse(name string, text []byte) (*File, error) {
 			if err != nil { // it was parsed a moment ago
 				return nil, Problems{{File: name, Group: g.Name, Index: i + 1, Rule: r.Alert + r.Record, Text: err.Error()}}
 			}
-			one := rule{group: g.Name, name: r.Alert + r.Record, records: r.Record != "", expr: expr, hold: r.For + r.KeepFiringFor}
+			one := rule{group: g.Name, name: r.Alert + r.Record, records: r.Record != "", expr: expr, waits: r.For, hold: r.For + r.KeepFiringFor}
 			if g.QueryOffset != nil {
 				one.offset = *g.QueryOffset
 			}

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -47,7 +48,9 @@ type Options struct {
 	// Cluster: Addrs are of a cluster, also when there is only one.
 	Cluster            bool
 	Username, Password string
-	TLS                *tls.Config // nil: plain text
+	// TLS is asked for each connection, so that its authorities may change; nil: plain
+	// text.
+	TLS func() *tls.Config
 	// Prefix begins every key; default "penstock".
 	Prefix string
 }
@@ -59,6 +62,7 @@ const (
 	dialTimeout = time.Second
 	ioTimeout   = 500 * time.Millisecond
 	maxRetries  = 1
+	keepAlive   = 30 * time.Second
 	// keepSent is for how long it is known what was sent, beyond twice the repeat
 	// interval, since somebody asked.
 	keepSent = 24 * time.Hour
@@ -95,13 +99,26 @@ func Open(o Options) (*Store, error) {
 		s.shards = clusterShards
 	}
 	s.client = redis.NewUniversalClient(&redis.UniversalOptions{
-		Addrs: o.Addrs, MasterName: o.SentinelMaster, IsClusterMode: s.shards > 1, Username: o.Username, Password: o.Password, TLSConfig: o.TLS,
+		Addrs: o.Addrs, MasterName: o.SentinelMaster, IsClusterMode: s.shards > 1, Username: o.Username, Password: o.Password, Dialer: dialer(o.TLS),
 		SentinelUsername: o.SentinelUsername, SentinelPassword: o.SentinelPassword,
 		ContextTimeoutEnabled: true, DialTimeout: dialTimeout, DialerRetries: 1, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout, PoolTimeout: ioTimeout,
 		MaxRetries: maxRetries, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	return s, nil
+}
+
+// dialer makes connections; go-redis' own knows one TLS configuration for ever.
+func dialer(config func() *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	plain := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
+	if config == nil {
+		return plain.DialContext
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		return (&tls.Dialer{NetDialer: plain, Config: config()}).DialContext(ctx, network, addr)
+	}
 }
 
 // quiet keeps what the client says about every connection out of standard error. It
