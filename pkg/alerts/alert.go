@@ -12,6 +12,11 @@ type Finding struct {
 	// long enough; zero while pending.
 	ActiveAt, FiredAt time.Time
 	Trace             string
+	// Of SourceExternal: when it ends unless it is posted again, where it is from, and
+	// whether another alerter has pushed it.
+	EndsAt time.Time
+	Source string
+	Pushed bool
 }
 
 // Evaluation is what one slot of one group of a tenant found. Of SourceExternal, At is
@@ -45,6 +50,12 @@ type Alert struct {
 	Watermark time.Time `json:"watermark"`
 	Incident  string    `json:"incident,omitempty"`
 	Trace     string    `json:"trace,omitempty"`
+	// EndsAt is when one that was posted ends unless it is posted again; zero: never by
+	// itself. It does not move nearer. Source is the link that came with it. Pushed is
+	// one that another alerter has pushed: it is not pushed on.
+	EndsAt time.Time `json:"ends_at,omitzero"`
+	Source string    `json:"source,omitempty"`
+	Pushed bool      `json:"pushed,omitempty"`
 }
 
 // SourceExternal is the File of alerts that others evaluated.

@@ -47,6 +47,8 @@ func (s *State) event(e *Event, at time.Time) (known, fits bool) {
 		return true, s.fired(e)
 	case EventResolved:
 		return true, s.resolve(e, at)
+	case EventExtended:
+		return true, s.extended(e)
 	case EventOpened:
 		return true, s.opened(e, at)
 	case EventSilenced:

@@ -14,6 +14,8 @@ const (
 	// MaxLabels is of all labels; those that have more are cut to short values. The
 	// key is of them all.
 	MaxLabels = 32 << 10
+	// MaxSource is of the link of an alert that was posted.
+	MaxSource = 2 << 10
 )
 
 // shortLabel is what is left of a value where there is too much.

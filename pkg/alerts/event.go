@@ -9,6 +9,7 @@ type Kind string
 const (
 	EventFired         Kind = "fired"
 	EventResolved      Kind = "resolved"
+	EventExtended      Kind = "extended" // what was posted ends later, as it was posted again
 	EventOpened        Kind = "opened"
 	EventReopened      Kind = "reopened"
 	EventClosed        Kind = "closed"
@@ -48,9 +49,10 @@ type Event struct {
 	Actor     string    `json:"actor,omitempty"`
 	// Reason is a word, as rule_deleted, or what a person wrote; at most MaxReason.
 	Reason string    `json:"reason,omitempty"`
-	Until  time.Time `json:"until,omitzero"` // of an ack
+	Until  time.Time `json:"until,omitzero"` // of an ack; of extended: the end
 
 	Fired     *Alert     `json:"fired,omitempty"`
+	Extended  *Extended  `json:"extended,omitempty"`
 	Opened    *Incident  `json:"opened,omitempty"`
 	Escalated *Escalated `json:"escalated,omitempty"`
 	Silence   *Silence   `json:"silence,omitempty"`
@@ -60,6 +62,14 @@ type Event struct {
 
 // MaxReason bounds the text of a reason in bytes.
 const MaxReason = 1024
+
+// Extended are alerts of SourceExternal and a group that end at Until or later: those
+// of Alerts, or, without, all that fire but for Except.
+type Extended struct {
+	Group  string `json:"group,omitempty"`
+	Alerts []Key  `json:"alerts,omitempty"`
+	Except []Key  `json:"except,omitempty"`
+}
 
 // Escalated says which level is told, and to whom.
 type Escalated struct {

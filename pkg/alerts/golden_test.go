@@ -22,14 +22,18 @@ var goldenTime = time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
 func goldenFiles(t testing.TB) (names []string, events []alerts.Event) {
 	seen := map[alerts.Kind]bool{}
 	for _, e := range alertstest.Every(goldenTime) {
-		if seen[e.Kind] {
+		name := string(e.Kind)
+		switch {
+		case e.Fired != nil && e.Fired.File == alerts.SourceExternal:
+			name = "fired_external"
+		case seen[e.Kind]:
 			continue // a second one of the kind
 		}
 		seen[e.Kind] = true
-		names, events = append(names, filepath.Join("testdata", "v1", string(e.Kind)+".json")), append(events, e)
+		names, events = append(names, filepath.Join("testdata", "v1", name+".json")), append(events, e)
 	}
 	for _, k := range []alerts.Kind{
-		alerts.EventFired, alerts.EventResolved, alerts.EventOpened, alerts.EventReopened, alerts.EventClosed, alerts.EventAcked, alerts.EventUnacked, alerts.EventAckExpired,
+		alerts.EventFired, alerts.EventResolved, alerts.EventExtended, alerts.EventOpened, alerts.EventReopened, alerts.EventClosed, alerts.EventAcked, alerts.EventUnacked, alerts.EventAckExpired,
 		alerts.EventRaised, alerts.EventEscalated, alerts.EventRepeated, alerts.EventExhausted, alerts.EventJoined, alerts.EventHeld, alerts.EventContinued,
 		alerts.EventSilenced, alerts.EventUnsilenced, alerts.EventNotified, alerts.EventNotifyFailed, alerts.EventNotifyDropped,
 	} {

@@ -14,6 +14,9 @@ type PolicyOf func(tenant string, l Labels) Policy
 // ReasonRuleDeleted is why an alert resolves whose rule is gone.
 const ReasonRuleDeleted = "rule_deleted"
 
+// ReasonExpired is why an alert resolves that was posted, and then no more.
+const ReasonExpired = "expired"
+
 // Transitions are what an evaluation changes. An alert resolves only if the evaluation
 // had its rule and not the alert, or has its rule no more. One that is pending again,
 // or whose rule failed, stays as it is. An evaluation from before what was last told
@@ -44,16 +47,27 @@ func (s *State) Transitions(e Evaluation, p PolicyOf, now time.Time) []Event {
 			active[k] = f
 		}
 	}
+	if external {
+		e.At = s.behind(e.At, active)
+	}
 	d.fire(active)
 	var ended []*Alert
-	for k := range s.sources[src] {
-		if f := active[k]; f == nil && !external || f != nil && external && !f.Firing {
-			ended = append(ended, s.alerts[k])
+	if external { // whoever posts it, as two may have the same alert
+		for k, f := range active {
+			if a := s.alerts[k]; a != nil && a.File == SourceExternal && !f.Firing {
+				ended = append(ended, a)
+			}
+		}
+	} else {
+		for k := range s.sources[src] {
+			if active[k] == nil {
+				ended = append(ended, s.alerts[k])
+			}
 		}
 	}
 	slices.SortFunc(ended, func(a, b *Alert) int { return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Key, b.Key)) })
 	for _, a := range ended {
-		d.resolve(a)
+		d.resolve(a, d.reason(a, active[a.Key]))
 	}
 	return d.events
 }
@@ -102,6 +116,7 @@ func (d *draft) fire(active map[Key]*Finding) {
 		d.emit(i, Event{Kind: EventFired, Watermark: d.e.At, Alert: k, Fired: &Alert{
 			Key: k, Tenant: d.e.Tenant, File: d.e.File, Group: d.e.Group, Rule: f.Rule, Labels: boundedLabels(f.Labels), Annotations: boundedAnnotations(f.Annotations),
 			Value: f.Value, ActiveAt: f.ActiveAt, FiredAt: f.FiredAt, Watermark: d.e.At, Incident: i.ID, Trace: f.Trace,
+			EndsAt: f.EndsAt, Source: cut(f.Source, MaxSource), Pushed: f.Pushed,
 		}})
 		if severity(k).WorseThan(i.Severity) {
 			d.emit(i, Event{Kind: EventRaised, Severity: severity(k)})
@@ -143,14 +158,21 @@ func (d *draft) of(was *Incident) *Incident {
 	return i
 }
 
+// reason is why an alert ends; f is what was posted of it.
+func (d *draft) reason(a *Alert, f *Finding) string {
+	switch {
+	case d.e.File != SourceExternal && !slices.Contains(d.e.Evaluated, a.Rule):
+		return ReasonRuleDeleted
+	case f != nil && !f.EndsAt.IsZero():
+		return ReasonExpired
+	}
+	return ""
+}
+
 // resolve ends an alert that the evaluation does not have.
-func (d *draft) resolve(a *Alert) {
+func (d *draft) resolve(a *Alert, reason string) {
 	if !a.ResolvedAt.IsZero() || !d.e.At.After(a.Watermark) || slices.Contains(d.e.Failed, a.Rule) {
 		return
-	}
-	reason := ""
-	if d.e.File != SourceExternal && !slices.Contains(d.e.Evaluated, a.Rule) {
-		reason = ReasonRuleDeleted
 	}
 	var i *Incident
 	if was := d.s.incidents[a.Incident]; was != nil {

@@ -26,6 +26,9 @@ func Every(at time.Time) []alerts.Event {
 	other.Labels = alerts.LabelsOf(alerts.Label{Name: "alertname", Value: "High"}, alerts.Label{Name: "cluster", Value: "c"})
 	other.Key, other.Incident = alerts.KeyOf(tenant, other.Labels), incident
 	joined.Alert, joined.Fired, joined.Incident = other.Key, &other, incident
+	posted := other
+	posted.File, posted.Group, posted.Incident, posted.Labels = alerts.SourceExternal, "prom.example:9090", "", alerts.LabelsOf(alerts.Label{Name: "alertname", Value: "Posted"})
+	posted.Key, posted.EndsAt, posted.Source, posted.Pushed = alerts.KeyOf(tenant, posted.Labels), at.Add(4*time.Minute), "http://prom.example:9090/graph", true
 	failed := *notified
 	failed.Error = "timeout"
 	list := []alerts.Event{
@@ -49,6 +52,8 @@ func Every(at time.Time) []alerts.Event {
 		{Kind: alerts.EventReopened, Incident: incident, Actor: alerts.ActorRule},
 		{Kind: alerts.EventSilenced, Actor: "ann", Reason: "works", Silence: silence},
 		{Kind: alerts.EventUnsilenced, Actor: "ann", Silence: &alerts.Silence{ID: silence.ID, Tenant: tenant, Matchers: silence.Matchers, Starts: at, Ends: at, By: "ann"}},
+		{Kind: alerts.EventFired, Watermark: at, Alert: posted.Key, Actor: alerts.ActorRule, Fired: &posted},
+		{Kind: alerts.EventExtended, Actor: alerts.ActorRule, Until: at.Add(6 * time.Minute), Extended: &alerts.Extended{Group: posted.Group, Except: []alerts.Key{k}}},
 		{Kind: alerts.EventNotified, Incident: incident, Notified: notified},
 		{Kind: alerts.EventNotifyFailed, Incident: incident, Notified: &failed},
 		{Kind: alerts.EventNotifyDropped, Incident: incident, Notified: &alerts.Notified{Group: "g", Receiver: "chat/slack/0", Resolved: []alerts.Key{k}, Error: "404"}},
