@@ -111,7 +111,7 @@ func New(o Options) (a *Alerter, err error) {
 	from := a.since.Add(-warmup)
 	if a.engines, err = NewEngines(EngineOptions{From: from, Metrics: o.Metrics.own, Logger: o.Logger, Options: promrules.Options{
 		MaxSeries: o.Config.MaxSeries, Retention: a.keeps, Lookback: lookback, ExternalURL: o.Config.ExternalURL,
-		PromoteResourceAttributes: o.Config.Promote, Logger: o.Logger, Metrics: o.Metrics.rules}}, files.rules); err != nil {
+		PromoteResourceAttributes: o.Config.Promote, Logger: slog.New(warnings{o.Logger.Handler()}), Metrics: o.Metrics.rules}}, files.rules); err != nil {
 		return nil, err
 	}
 	if a.intake, err = intake.New(intake.Options{Source: o.Queue, Streams: o.Streams, From: from, Wants: a.engines.Wants, Sink: a.engines, Metrics: o.Metrics.intake, Logger: o.Logger}); err != nil {

@@ -147,18 +147,19 @@ func TestUpDemo(t *testing.T) {
 	defer cancel()
 	find := func(pattern string) string {
 		t.Helper()
-		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 			if m := regexp.MustCompile(pattern).FindStringSubmatch(errOut.String() + out.String()); m != nil {
 				return m[len(m)-1]
 			}
 		}
-		t.Fatalf("waited 30 s for %q in:\n%s\n%s", pattern, errOut.String(), out.String())
+		t.Fatalf("waited two minutes for %q in:\n%s\n%s", pattern, errOut.String(), out.String())
 		return ""
 	}
 	find(`Penstock is up`)
 	admin := find(`look at +http://(\S+)`)
 	grpc := find(`OTLP/gRPC +(\S+)`)
 	find(`debug: .*spans`) // the summary of the debug destination
+	find(`alert fires.*DemoBoilerHot`)
 
 	code, o, e := run(t, "healthcheck", "--admin", admin)
 	if code != 0 {

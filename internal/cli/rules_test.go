@@ -171,7 +171,7 @@ func TestWhatIsShownOfATry(t *testing.T) {
 		t.Errorf("told %d times", n)
 	}
 	list, _ := completeRules(nil, nil, "")
-	if len(list) != 6 || !strings.HasPrefix(list[0], "predefined:cpu\t") {
+	if len(list) != 7 || !strings.HasPrefix(list[0], "predefined:cpu\t") {
 		t.Errorf("%q", list)
 	}
 }

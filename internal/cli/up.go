@@ -15,23 +15,18 @@ import (
 	"github.com/penstock-otel/penstock/internal/alerter"
 	"github.com/penstock-otel/penstock/internal/broker/local"
 	"github.com/penstock-otel/penstock/internal/cli/rolecmd"
-	"github.com/penstock-otel/penstock/internal/config"
-	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/role"
-	"github.com/penstock-otel/penstock/internal/send"
 	"github.com/penstock-otel/penstock/internal/settings"
 	"github.com/penstock-otel/penstock/internal/worker"
 )
 
-// demoRate is items a second of each signal: visible, and next to no load.
-const demoRate = 400
-
 func up() *cobra.Command {
-	cmd := &cobra.Command{Use: "up", Short: "run gateway and worker in one process over an embedded queue", Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "up", Short: "run gateway, worker and alerter in one process over an embedded queue", Args: cobra.NoArgs,
 		Long: "Takes OTLP on 127.0.0.1:4317 (gRPC) and :4318 (HTTP), keeps it in ./penstock-data and exports it to the\n" +
-			"configured destinations. Without a destination a summary of what arrives is printed each second."}
+			"configured destinations. Without a destination a summary of what arrives is printed each second.\n" +
+			"Where alerter.rules or alerter.alertmanager is set, rules are evaluated and people told."}
 	flags := rolecmd.Add(cmd)
-	demo := cmd.Flags().Bool("demo", false, "send demo telemetry of all three signals to itself")
+	demo := cmd.Flags().Bool("demo", false, "send demo telemetry of all three signals to itself, and alert on some of it")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		src := flags.Source()
 		if _, set := src.Flags["log.format"]; !set {
@@ -46,12 +41,15 @@ func up() *cobra.Command {
 		}
 		s, l := p.Settings, newLive(cmd.ErrOrStderr())
 		p.Server, p.Alerter, p.Out, p.Log = local.Start, alerter.Make, l.above(cmd.OutOrStdout()), l
+		if *demo {
+			p.Rules = []string{demoRules}
+		}
 		if *demo && l.terminal && len(s.Destinations) == 0 {
 			p.Out = io.Discard // the live line says the same, in one line
 		}
 		var last string
 		err = role.Up(cmd.Context(), p, func(r role.Running) {
-			announce(l, s, r)
+			announce(l, s, r, *demo)
 			text := progress(s, r)
 			r.Go("live line", func(ctx context.Context) error {
 				l.run(ctx, func() string { return text(ctx) })
@@ -71,7 +69,7 @@ func up() *cobra.Command {
 }
 
 // announce says where everything is.
-func announce(w io.Writer, s *settings.Settings, r role.Running) {
+func announce(w io.Writer, s *settings.Settings, r role.Running, demo bool) {
 	fmt.Fprintf(w, "\nPenstock is up.\n") //nolint:errcheck // as the log
 	line := func(what, where string) {
 		if where != "" {
@@ -94,6 +92,9 @@ func announce(w io.Writer, s *settings.Settings, r role.Running) {
 	}
 	line("look at", adminURL(s, r))
 	line("try", try(s, r))
+	if demo && boils(s, r) {
+		line("and", "penstock alerts ls, when the demo's boiler has run hot for 10 s; penstock alerts ack ID takes it, and a minute later it is over")
+	}
 	fmt.Fprintln(w) //nolint:errcheck // as the log
 }
 
@@ -185,21 +186,6 @@ func progress(s *settings.Settings, r role.Running) func(context.Context) string
 		}
 		return text
 	}
-}
-
-// runDemo sends demo telemetry through the real front door.
-func runDemo(ctx context.Context, s *settings.Settings, r role.Running) error {
-	c := send.Config{Signals: otlp.Signals[:], Rate: demoRate, Batch: 50, Clients: 1, Compression: "gzip", Seed: uint64(time.Now().UnixNano()), Insecure: true,
-		Token: config.Secret(os.Getenv(settings.EnvToken))}
-	switch {
-	case r.GRPC != "" && !s.Gateway.GRPC.TLS.Enabled():
-		c.Protocol, c.Target = "grpc", loopback(r.GRPC)
-	case r.HTTP != "" && !s.Gateway.HTTP.TLS.Enabled():
-		c.Protocol, c.Target = "http", "http://"+loopback(r.HTTP)
-	default:
-		return fmt.Errorf("--demo needs a listener without TLS: set gateway.grpc.listen or gateway.http.listen")
-	}
-	return send.Run(ctx, c, new(send.Totals))
 }
 
 // loopback is a listen address as this machine reaches it.

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/penstock-otel/penstock/internal/role"
 	"github.com/penstock-otel/penstock/internal/settings"
@@ -16,7 +18,7 @@ func TestWhatToTry(t *testing.T) {
 		s := settings.Default()
 		edit(&s)
 		var b strings.Builder
-		announce(&b, &s, r)
+		announce(&b, &s, r, false)
 		for _, line := range []string{"  try          " + try + "\n", "  look at      " + look + "\n"} {
 			if !strings.Contains(b.String(), line) {
 				t.Errorf("%q is not in\n%s", line, b.String())
@@ -42,5 +44,21 @@ func TestDemoNeedsACredential(t *testing.T) {
 	code, _, errOut := run(t, "up", "--demo", "--set", "auth.keys_file=keys", "--queue-dir", t.TempDir())
 	if code != 2 || !strings.Contains(errOut, "--demo") || !strings.Contains(errOut, "$"+settings.EnvToken) {
 		t.Errorf("%d %s", code, errOut)
+	}
+}
+
+// TestTheBoiler runs hot long enough to be told of, and cools down within a minute.
+func TestTheBoiler(t *testing.T) {
+	now := time.Now()
+	for since, want := range map[time.Duration]string{0: `"60"`, 5 * time.Second: `"90"`, 54 * time.Second: `"90"`, 55 * time.Second: `"60"`, 119 * time.Second: `"60"`, 126 * time.Second: `"90"`} {
+		var body struct {
+			ResourceMetrics []struct {
+				ScopeMetrics []struct{ Metrics []struct{ Name string } }
+			}
+		}
+		text := boiler(now, since)
+		if err := json.Unmarshal(text, &body); err != nil || body.ResourceMetrics[0].ScopeMetrics[0].Metrics[0].Name != "demo.boiler.temperature" || !strings.Contains(string(text), `"asInt":`+want) {
+			t.Errorf("after %s: %v, %s", since, err, text)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package role
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -39,13 +40,20 @@ func Alerter(ctx context.Context, p Process) error {
 	})
 }
 
+// alerting is the configuration of the alerter, with the rules that the command adds.
+func (b *base) alerting(s *settings.Settings) alerting.Config {
+	c := s.Alerter
+	c.Rules = slices.Concat(c.Rules, b.p.Rules)
+	return c
+}
+
 // alerter runs one in this process.
 func (b *base) alerter(q queue.Queue, plan topology.Plan) error {
 	if b.p.Alerter == nil {
 		return errors.New("BUG: this program has no alerter linked")
 	}
 	rank := new(atomic.Int64)
-	a, err := b.p.Alerter(alerting.Options{Config: b.s.Alerter, Queue: q, Streams: plan.Streams(otlp.Metrics), Holder: b.id,
+	a, err := b.p.Alerter(alerting.Options{Config: b.alerting(b.s), Queue: q, Streams: plan.Streams(otlp.Metrics), Holder: b.id,
 		Rank: func() int { return int(rank.Load()) }, TLSFiles: b.files, Registry: b.reg, Logger: app.Component(b.log, "alerter")})
 	if err != nil {
 		return err
@@ -57,7 +65,7 @@ func (b *base) alerter(q queue.Queue, plan topology.Plan) error {
 	b.readiness("alerter", a.Ready)
 	b.status("alerter", func(context.Context) any { return a.Status() })
 	b.reload.Add(reload.Part{Name: "the alerter", Keys: []string{"alerter.rules", "alerter.alertmanager", "alerter.escalation"}, Files: true,
-		Prepare: func(s *settings.Settings) (func(), error) { return a.Prepare(s.Alerter) }})
+		Prepare: func(s *settings.Settings) (func(), error) { return a.Prepare(b.alerting(s)) }})
 	return nil
 }
 

@@ -44,6 +44,8 @@ type Process struct {
 	Server StartServer
 	// Alerter makes an alerter; package alerter has it. nil in a role that runs none.
 	Alerter alerting.Make
+	// Rules are more rule files than alerter.rules names.
+	Rules []string
 	// drains is a role that only takes from the queue: what the servers promise
 	// is the concern of those that answer for what they put in, and a queue
 	// that cannot be verified must be drained all the same.

@@ -41,7 +41,7 @@ func Up(ctx context.Context, p Process, started func(Running)) error {
 		if err != nil {
 			return err
 		}
-		if b.s.Alerter.Enabled() {
+		if b.alerting(b.s).Enabled() {
 			if err := b.alerter(q, plan); err != nil {
 				return err
 			}

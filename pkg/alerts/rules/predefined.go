@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-//go:embed predefined/cpu.yaml predefined/memory.yaml predefined/latency.yaml predefined/throughput.yaml predefined/errors.yaml predefined/penstock.yaml
+//go:embed predefined/cpu.yaml predefined/memory.yaml predefined/latency.yaml predefined/throughput.yaml predefined/errors.yaml predefined/penstock.yaml predefined/demo.yaml
 var predefined embed.FS
 
 // Set is a rule file that comes with Penstock.
@@ -30,6 +30,7 @@ var sets = []Set{
 	{Name: "throughput", About: "all services together serve fewer than 100,000 requests a second for 5 min, or none is known of"},
 	{Name: "errors", About: "more than 1 % of a service's requests fail for 2 min", Default: true},
 	{Name: "penstock", About: "Penstock's own health, from its own metrics", Default: true},
+	{Name: "demo", About: "the boiler of penstock up --demo"},
 }
 
 // Predefined are all sets, in the order of the documentation.

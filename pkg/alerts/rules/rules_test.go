@@ -173,7 +173,7 @@ func TestPredefined(t *testing.T) {
 		}
 		seen[s.Name] = true
 	}
-	if len(list) != 6 || !list[0].Default || list[3].Default {
+	if len(list) != 7 || !list[0].Default || list[6].Default || list[3].Default {
 		t.Errorf("%d sets", len(list))
 	}
 }
