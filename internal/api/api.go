@@ -28,6 +28,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/penstock-otel/penstock/internal/admin"
+	"github.com/penstock-otel/penstock/internal/alerting"
 	"github.com/penstock-otel/penstock/internal/audit"
 )
 
@@ -45,9 +46,11 @@ type API struct {
 	huma     huma.API
 	taps     chan struct{} // a place for each tap
 	verifies chan struct{} // and for each walk along the audit chain
+	watches  chan struct{} // and for each watch of alerts
 
-	mu      sync.RWMutex // guards everything below
-	backend *Backend     // nil: not yet, or no more
+	mu      sync.RWMutex     // guards everything below
+	backend *Backend         // nil: not yet, or no more
+	alerts  alerting.Service // nil: none, not yet, or no more
 	ended   context.Context
 	end     context.CancelFunc
 }
@@ -55,7 +58,7 @@ type API struct {
 // New adds the routes to the port; rec is told of each action. They answer 503 until Attach, those of the
 // process itself at once.
 func New(port *admin.Server, rec audit.Recorder, log *slog.Logger) *API {
-	a := &API{port: port, log: log, rec: rec, verifies: make(chan struct{}, maxVerifies), taps: make(chan struct{}, maxTaps)}
+	a := &API{port: port, log: log, rec: rec, verifies: make(chan struct{}, maxVerifies), taps: make(chan struct{}, maxTaps), watches: make(chan struct{}, maxWatches)}
 	a.ended, a.end = context.WithCancel(context.Background())
 	a.register(newAdapter(port))
 	return a
@@ -79,7 +82,7 @@ func (a *API) Attach(b *Backend) {
 func (a *API) Detach() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.backend = nil
+	a.backend, a.alerts = nil, nil
 	a.end()
 }
 
@@ -102,7 +105,7 @@ func (a *API) register(to adapter) {
 				Description: "What an operator sees of a Penstock and does to it. Served by every process on admin.listen; each answers for the whole queue. Each operation says which role it needs; auth says who has it, and without auth everybody on loopback does. Operations marked as an operator's are answered as admin.operate says too."},
 			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName), SecuritySchemes: schemes()},
 			Tags: []*huma.Tag{{Name: "process", Description: "The process that answers."}, {Name: "queue", Description: "Streams, destinations, processes, ledger."},
-				{Name: "dead letters", Description: "What no retry could deliver."}, {Name: "replay", Description: "Sending again what is kept."}, {Name: "tap", Description: "Watching telemetry pass."}, {Name: "audit", Description: "Who operated, and who was not let in."}},
+				{Name: "dead letters", Description: "What no retry could deliver."}, {Name: "replay", Description: "Sending again what is kept."}, {Name: "tap", Description: "Watching telemetry pass."}, {Name: tagAlerts, Description: "What fires, who has it, and what happened; of a process that runs an alerter. An identity that has a tenant sees and changes that tenant's alone."}, {Name: "audit", Description: "Who operated, and who was not let in."}},
 		},
 		Formats: huma.DefaultFormats, DefaultFormat: "application/json", RejectUnknownQueryParameters: true,
 	}, to)
@@ -115,6 +118,7 @@ func (a *API) register(to adapter) {
 	a.registerDestinations()
 	a.registerLedger()
 	a.registerAudit()
+	a.registerAlerts()
 }
 
 // schemaName is that of a type in the document: with its package, for two may

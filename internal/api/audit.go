@@ -105,7 +105,7 @@ func (a *API) verifyAudit(_ context.Context, in *struct {
 		}
 		send := func(l VerifyLine) error {
 			line, err := json.Marshal(l)
-			return errors.Join(err, s.send(l.Kind, line))
+			return errors.Join(err, s.send(l.Kind, "", line))
 		}
 		report, err := audit.Verify(ctx, b.Queue, kept, func(done, of uint64) error {
 			return send(VerifyLine{Kind: VerifyProgress, Done: done, Of: of})

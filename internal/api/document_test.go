@@ -87,6 +87,7 @@ func TestEveryRouteAnswersAsDocumented(t *testing.T) {
 	if f := call[Forgiven](r, http.MethodPost, "/ledger/forgive", nil, http.StatusOK); f.Missing != 0 {
 		t.Errorf("forgiven %+v", f)
 	}
+	everyAlertRoute(r)
 	for _, op := range r.documented() {
 		if !r.covered[op] {
 			t.Errorf("%s was not asked", op)

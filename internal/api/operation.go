@@ -144,6 +144,8 @@ func (t adapter) Handle(op *huma.Operation, handle func(huma.Context)) {
 		h = t.port.Administrator(within(takes, answer))
 	case op.Metadata[role] == identity.Operate:
 		h = t.port.Operator(within(takes, answer))
+	case takes == forEver: // it has places of its own, and must not take those of others
+		h = within(takes, answer)
 	case takes > shortPatience:
 		h = within(takes, bounded(t.readers, answer))
 	default:

@@ -2,8 +2,10 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -47,9 +49,13 @@ func open(ctx huma.Context) (*stream, error) {
 	return s, s.flush()
 }
 
-// send writes a line of JSON; an error is a client that is gone or does not read.
-func (s *stream) send(event string, line []byte) error {
+// send writes a line of JSON; an error is a client that is gone or does not read. id is
+// of a server-sent event, "": none.
+func (s *stream) send(event, id string, line []byte) error {
 	if s.events {
+		if id != "" {
+			s.buf.WriteString("id: " + id + "\n")
+		}
 		s.buf.WriteString("event: " + event + "\ndata: ")
 	}
 	s.buf.Write(line)
@@ -79,4 +85,58 @@ func (s *stream) flush() error {
 		return err
 	}
 	return s.rc.Flush()
+}
+
+// steady is a stream that beats while nothing is sent. Its methods are safe for
+// concurrent use.
+type steady struct {
+	cancel context.CancelFunc
+	beats  sync.WaitGroup
+
+	mu   sync.Mutex // guards everything below
+	s    *stream
+	gone bool // the client
+}
+
+// steady beats until ctx ends, which cancel ends; end waits for that. A client that is
+// gone ends it.
+func (s *stream) steady(ctx context.Context, cancel context.CancelFunc) *steady {
+	x := &steady{s: s, cancel: cancel}
+	x.beats.Go(func() {
+		t := time.NewTicker(idle)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				x.mu.Lock()
+				if x.s.beat() != nil {
+					x.gone = true
+					cancel()
+				}
+				x.mu.Unlock()
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return x
+}
+
+func (x *steady) send(event, id string, line []byte) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	err := x.s.send(event, id, line)
+	if err != nil {
+		x.gone = true
+	}
+	return err
+}
+
+// end beats no more, and tells whether the client is gone.
+func (x *steady) end() (gone bool) {
+	x.cancel()
+	x.beats.Wait()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.gone
 }

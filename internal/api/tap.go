@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"reflect"
-	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -93,46 +92,23 @@ func (a *API) tap(h huma.Context, o tap.Options) (n int, err error) {
 	if err != nil {
 		return 0, nil // gone already
 	}
-	var mu sync.Mutex // guards s and n
-	gone := false
-	var beating sync.WaitGroup
-	beating.Go(func() {
-		for t := time.NewTicker(idle); ; {
-			select {
-			case <-t.C:
-				mu.Lock()
-				if s.beat() != nil {
-					gone = true
-					cancel()
-				}
-				mu.Unlock()
-			case <-ctx.Done():
-				t.Stop()
-				return
-			}
-		}
-	})
+	out := s.steady(ctx, cancel)
 	err = tap.Run(ctx, o, func(i tap.Item) error {
 		line, err := i.AppendJSON(nil)
 		if err != nil {
 			return err
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		if err := s.send(string(i.Kind), line); err != nil {
-			gone = true
+		if err := out.send(string(i.Kind), "", line); err != nil {
 			return err
 		}
 		n++
 		return nil
 	})
-	cancel()
-	beating.Wait()
-	if err == nil || gone || h.Context().Err() != nil {
+	if gone := out.end(); err == nil || gone || h.Context().Err() != nil {
 		return n, nil
 	}
 	if line, failed := (tap.Item{Kind: KindError, Problem: err.Error()}).AppendJSON(nil); failed == nil {
-		_ = s.send(string(KindError), line) // the client is gone: nobody to tell
+		_ = s.send(string(KindError), "", line) // the client is gone: nobody to tell
 	}
 	return n, err
 }

@@ -175,7 +175,7 @@ func TestAStreamToNobodyEnds(t *testing.T) {
 	if err := s.beat(); err == nil {
 		t.Error("a beat to nobody is written")
 	}
-	if err := s.send("item", []byte("{}")); err == nil {
+	if err := s.send("item", "", []byte("{}")); err == nil {
 		t.Error("an item to nobody is written")
 	}
 }
