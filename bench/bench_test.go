@@ -270,3 +270,12 @@ func TestReportNamesCommandCommitAndMachine(t *testing.T) {
 		t.Errorf("table lacks the rate:\n%s", table.String())
 	}
 }
+
+// TestRules is an alerter on one core with few series.
+func TestRules(t *testing.T) {
+	report, _ := measured(t, "rules", "-series", "2000", "-rules", "4", "-group", "2", "-interval", "1s", "-warmup", "10s", "-duration", "5s", "-set", "alerter.query_offset=1s")
+	r := report.Rules
+	if r == nil || !r.Fired || r.Missed != 0 || r.Failures != 0 || r.Samples < 500 || r.PeakRSS <= 0 || r.Cores <= 0 {
+		t.Errorf("%+v", r)
+	}
+}

@@ -93,6 +93,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 			return runBacklog(ctx, args[1:], out, errs)
 		case "replay":
 			return runReplay(ctx, args[1:], out, errs)
+		case "rules":
+			return runRules(ctx, args[1:], out, errs)
 		case "noisy":
 			return runNoisy(ctx, args[1:], out, errs)
 		}

@@ -26,6 +26,7 @@ type report struct {
 	Backlog    *Backlog  `json:"backlog,omitempty"`
 	Replay     *Replay   `json:"replay,omitempty"`
 	Noisy      *Noisy    `json:"noisy,omitempty"`
+	Rules      *Rules    `json:"rules,omitempty"`
 }
 
 type machine struct {
