@@ -8,6 +8,7 @@
 //	/debug/pprof/              profiles                  operate
 //	/                          the status as a page      view
 //	/api/v1/...                package api               view; Operator: operate; Administrator: admin
+//	/ack/...                   package api               by the link alone, where there are such links
 //
 // # Guarantees
 //
@@ -16,7 +17,7 @@
 //     says so in its place; it never takes the page or the process with it.
 //   - The configuration is shown redacted.
 //   - Who is asked for comes from package identity. A credential that does not
-//     hold is refused everywhere but at the probes.
+//     hold is refused everywhere but at the probes and at links that are their own.
 //   - A port that other machines reach and that cannot tell who asks does not
 //     start, unless admin.allow_unauthenticated says so.
 //   - What Operator guards is refused to foreign pages in a browser, and to who is
@@ -188,6 +189,12 @@ func (s *Server) Handle(pattern string, h http.Handler) {
 		need = a.need
 	}
 	s.mux.Handle(pattern, s.guard(need, deadline(writeTimeout, h)))
+}
+
+// HandleOpen adds a route that needs no role: what it does is for the handler to guard,
+// and what is sent to it for the handler to bound. A credential is not looked at.
+func (s *Server) HandleOpen(pattern string, h http.Handler) {
+	s.mux.Handle(pattern, deadline(writeTimeout, h))
 }
 
 // Routes are the patterns that Handle added.

@@ -15,6 +15,8 @@ type Config struct {
 	Alertmanager string          `yaml:"alertmanager" help:"An alertmanager.yml: route, receivers, inhibit_rules, time_intervals, templates. Empty: alerts are logged."`
 	Escalation   string          `yaml:"escalation" help:"A file with policies: who is told when nobody answers. Empty: nobody in addition to the routes."`
 	ExternalURL  string          `yaml:"external_url" help:"Where people reach this alerter, for links in notifications." example:"https://alerts.example.com"`
+	LinkSecret   config.Secret   `yaml:"link_secret" help:"Signs links in notifications by which whoever gets one acknowledges its incident, at external_url, without another credential; 16 bytes or more, the same for all replicas. Empty: no such links."`
+	LinkTTL      config.Duration `yaml:"link_ttl" help:"How long such a link is valid."`
 	Warmup       config.Duration `yaml:"warmup" help:"How far back the streams are read at the start, so that alerts are as if rules had always run. 0s: as far as the rules look."`
 	QueryOffset  config.Duration `yaml:"query_offset" help:"How late samples may come and still be seen: rules are evaluated by so much later."`
 	Promote      []string        `yaml:"promote_resource_attributes" help:"Resource attributes that become labels of every sample."`
@@ -42,7 +44,7 @@ func (c Config) Enabled() bool { return len(c.Rules) > 0 || c.Alertmanager != ""
 
 // DefaultConfig evaluates nothing.
 func DefaultConfig() Config {
-	return Config{QueryOffset: config.Duration(5 * time.Second), MaxSeries: 300_000, History: DefaultHistory(),
+	return Config{QueryOffset: config.Duration(5 * time.Second), LinkTTL: config.Duration(24 * time.Hour), MaxSeries: 300_000, History: DefaultHistory(),
 		Promote: []string{"service.name", "service.namespace", "service.instance.id", "k8s.namespace.name"},
 		Redis:   Redis{Prefix: "penstock", TLS: config.TLSClient{Insecure: true}, FailOpenSeverity: "critical"}}
 }
@@ -63,6 +65,7 @@ func (c Config) Validate() error {
 	if c.MaxSeries < 1 || c.MaxSeries > 10_000_000 {
 		bad("max_series", "is %d: want 1 to 10000000", c.MaxSeries)
 	}
+	errs = append(errs, c.validateLinks())
 	return errors.Join(errs...)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/penstock-otel/penstock/internal/alerting"
 	"github.com/penstock-otel/penstock/internal/audit"
 	"github.com/penstock-otel/penstock/internal/gateway"
 	"github.com/penstock-otel/penstock/internal/gateway/committer"
@@ -47,6 +48,7 @@ func MetricsReference(w io.Writer, more ...func(prometheus.Registerer)) error {
 	replay.NewMetrics(&d)
 	reload.NewMetrics(&d)
 	audit.NewMetrics(&d)
+	alerting.NewLinkMetrics(&d)
 	d.MustRegister(identity.NewCollector(nil), worker.NewPoolCollector(nil), newDisk(""), newCertificates(nil), gateway.InFlightBytes(nil))
 	queuewatch.New(nil, topology.Plan{}, &d)
 	sort.Strings(d.rows)
