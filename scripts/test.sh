@@ -24,7 +24,7 @@ need() { # command:package ...
 	exit 1
 }
 
-need gcc:gcc curl:curl redis-server:redis-server redis-sentinel:redis-sentinel redis-cli:redis-tools promtool:prometheus
+need gcc:gcc curl:curl redis-server:redis-server redis-sentinel:redis-sentinel redis-cli:redis-tools promtool:prometheus amtool:prometheus-alertmanager
 if [ "$what" != unit ]; then
 	need mkfs.ext4:e2fsprogs mount:mount losetup:mount ip:iproute2 chromium-headless-shell:chromium-headless-shell
 fi

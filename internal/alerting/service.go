@@ -97,3 +97,7 @@ type Rule struct {
 	Expr     string  `json:"expr" doc:"PromQL."`
 	For      float64 `json:"for_seconds,omitempty"`
 }
+
+// PushedHeader is of requests that push alerts to others: an alerter that gets one
+// pushes what is in it no further.
+const PushedHeader = "Penstock-Pushed"

@@ -26,6 +26,8 @@ type Config struct {
 	intervals    map[string][]timeinterval.TimeInterval
 	texts        *template.Template
 	globs        []string // of templates
+	text         string   // of the file, without its secrets
+	timeout      time.Duration
 }
 
 // Load reads a file and builds its receivers, without sending anything. Links in
@@ -42,7 +44,8 @@ func Load(path string, external *url.URL) (*Config, error) {
 	}
 	texts.ExternalURL = external
 	c := &Config{routes: dispatch.NewRoute(file.Route, nil), integrations: map[string][]notify.Integration{},
-		inhibit: file.InhibitRules, intervals: intervals(file), texts: texts, globs: file.Templates}
+		inhibit: file.InhibitRules, intervals: intervals(file), texts: texts, globs: file.Templates,
+		text: file.String(), timeout: time.Duration(file.Global.ResolveTimeout)}
 	for _, r := range file.Receivers {
 		built, err := receiver.BuildReceiverIntegrations(r, texts, slog.New(slog.DiscardHandler))
 		if err != nil {
@@ -98,6 +101,7 @@ func Default(external *url.URL, log *slog.Logger) (*Config, error) {
 	}
 	texts.ExternalURL = external
 	return &Config{routes: dispatch.NewRoute(file.Route, nil), names: []string{"log"}, texts: texts,
+		text: file.String(), timeout: time.Duration(file.Global.ResolveTimeout),
 		integrations: map[string][]notify.Integration{"log": {notify.NewIntegration(logger{log}, always{}, "log", 0, "log")}}}, nil
 }
 

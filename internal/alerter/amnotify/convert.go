@@ -13,7 +13,7 @@ import (
 // time at which an evaluation lost sight of it is no reason to say that it has
 // resolved.
 func upstream(a *alerts.Alert, now time.Time) *alert.Alert {
-	u := &alert.Alert{Alert: model.Alert{Labels: labelSet(a.Labels), Annotations: labelSet(a.Annotations), StartsAt: a.FiredAt}, UpdatedAt: now}
+	u := &alert.Alert{Alert: model.Alert{Labels: labelSet(a.Labels), Annotations: labelSet(a.Annotations), StartsAt: a.FiredAt, GeneratorURL: a.Source}, UpdatedAt: now}
 	if !a.ResolvedAt.IsZero() {
 		u.EndsAt = a.ResolvedAt
 		if u.EndsAt.After(now) { // a clock behind that of the log
