@@ -187,7 +187,7 @@ func findSilence(ctx context.Context, s alerting.Service, name string) (alerts.S
 	}
 	switch len(found) {
 	case 0:
-		return alerts.Silence{}, fmt.Errorf("silence %s is %w, or has ended long ago; penstock alerts silence ls has those that hold", quoted(name), alerts.ErrUnknown)
+		return alerts.Silence{}, fmt.Errorf("silence %s is %w, or has ended long ago; penstock alerts ls --silences has those that hold", quoted(name), alerts.ErrUnknown)
 	case 1:
 		return found[0], nil
 	}

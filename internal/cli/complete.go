@@ -24,7 +24,7 @@ func complete(cmd *cobra.Command) {
 			continue
 		}
 		switch {
-		case cmd.Name() == "tap" && name == "output":
+		case (cmd.Name() == "tap" || cmd.Name() == "watch") && name == "output":
 			values = []string{"line", "json"}
 		case cmd.Name() == "send" && name == "protocol":
 			values = []string{"grpc", "http"}

@@ -41,7 +41,7 @@ func Root() *cobra.Command {
 		p.Alerter = alerter.Make
 		return role.Alerter(ctx, p)
 	})
-	root.AddCommand(up(), gateway, worker, alerts, status(), tapCommand(), group(replayCommand()), group(dlq()), group(destination()), group(ledgerCommand()), group(auditCommand()), group(rulesCommand()), sendCommand(), group(keysCommand()), group(configCommand()), reloadCommand(), rolecmd.Healthcheck(), rolecmd.Version(), group(docs()))
+	root.AddCommand(up(), gateway, worker, alerts, status(), tapCommand(), group(replayCommand()), group(dlq()), group(destination()), group(ledgerCommand()), group(alertsCommand()), group(auditCommand()), group(rulesCommand()), sendCommand(), group(keysCommand()), group(configCommand()), reloadCommand(), rolecmd.Healthcheck(), rolecmd.Version(), group(docs()))
 	complete(root)
 	return root
 }
