@@ -23,6 +23,9 @@ type Config struct {
 	MaxSeries    int             `yaml:"max_series" help:"Series of a tenant that are kept at a time; what comes beyond is refused and counted. 300,000 take about 500 MB."`
 	History      History         `yaml:"history"`
 	Redis        Redis           `yaml:"redis"`
+	// Others that are told.
+	Alertmanagers []Alertmanager `yaml:"alertmanagers" help:"Alertmanagers, or other alerters, that get all alerts, each minute and when they change."`
+	Heartbeat     Heartbeat      `yaml:"heartbeat"`
 }
 
 // Redis is where replicas agree on who sends.
@@ -45,8 +48,9 @@ func (c Config) Enabled() bool { return len(c.Rules) > 0 || c.Alertmanager != ""
 // DefaultConfig evaluates nothing.
 func DefaultConfig() Config {
 	return Config{QueryOffset: config.Duration(5 * time.Second), LinkTTL: config.Duration(24 * time.Hour), MaxSeries: 300_000, History: DefaultHistory(),
-		Promote: []string{"service.name", "service.namespace", "service.instance.id", "k8s.namespace.name"},
-		Redis:   Redis{Prefix: "penstock", TLS: config.TLSClient{Insecure: true}, FailOpenSeverity: "critical"}}
+		Promote:   []string{"service.name", "service.namespace", "service.instance.id", "k8s.namespace.name"},
+		Heartbeat: DefaultHeartbeat(),
+		Redis:     Redis{Prefix: "penstock", TLS: config.TLSClient{Insecure: true}, FailOpenSeverity: "critical"}}
 }
 
 // Validate answers in the user's keys.
@@ -65,7 +69,7 @@ func (c Config) Validate() error {
 	if c.MaxSeries < 1 || c.MaxSeries > 10_000_000 {
 		bad("max_series", "is %d: want 1 to 10000000", c.MaxSeries)
 	}
-	errs = append(errs, c.validateLinks())
+	errs = append(errs, c.validateLinks(), c.validateOthers())
 	return errors.Join(errs...)
 }
 
