@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -131,8 +132,8 @@ func (b AlertActor) actor(ctx context.Context) (string, error) {
 	if b.By == "" || !loopback(peer) {
 		return "anonymous at " + peer, nil
 	}
-	if len(b.By) > 64 || strings.ContainsFunc(b.By, func(r rune) bool { return r < ' ' || r == ':' || r == 0x7f }) {
-		return "", huma.Error422UnprocessableEntity("by is a name of at most 64 bytes without colons and control characters")
+	if len(b.By) > 64 || strings.ContainsFunc(b.By, func(r rune) bool { return r == ':' || !unicode.IsPrint(r) }) {
+		return "", huma.Error422UnprocessableEntity("by is a name of at most 64 bytes, printable and without colons")
 	}
 	return b.By, nil
 }

@@ -22,7 +22,7 @@ const (
 type AlertEvent struct {
 	Position uint64            `json:"position" doc:"Of its entry in the log of alerts."`
 	More     bool              `json:"more,omitempty" doc:"More of the same entry follow: a watch goes on behind the position of the last."`
-	Kind     string            `json:"kind" doc:"fired, resolved, opened, reopened, closed, acked, unacked, ack_expired, raised, escalated, repeated, exhausted, joined, held, continued, silenced, unsilenced, notified, notify_failed, notify_dropped; of a watch also begins, reset, error."`
+	Kind     string            `json:"kind" doc:"fired, resolved, opened, reopened, closed, acked, unacked, ack_expired, raised, escalated, repeated, exhausted, joined, held, continued, silenced, unsilenced, notified, notify_failed, notify_dropped, extended (what others post was posted again); of a watch also begins, reset, error."`
 	StoredAt time.Time         `json:"stored_at,omitzero" doc:"By the clock of the queue."`
 	Tenant   string            `json:"tenant,omitempty"`
 	Incident string            `json:"incident,omitempty"`

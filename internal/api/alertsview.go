@@ -24,6 +24,7 @@ type Alert struct {
 	ActiveAt    time.Time         `json:"active_at" doc:"When its condition began to hold."`
 	FiredAt     time.Time         `json:"fired_at"`
 	ResolvedAt  time.Time         `json:"resolved_at,omitzero"`
+	EndsAt      time.Time         `json:"ends_at,omitzero" doc:"When one that was posted ends unless it is posted again."`
 	Incident    string            `json:"incident,omitempty"`
 	Trace       string            `json:"trace,omitempty" doc:"Id of a trace of what it is about."`
 	Muted       []string          `json:"muted,omitempty" doc:"What keeps its notifications back: silence/ID, inhibited, names of time intervals."`
@@ -101,7 +102,7 @@ func labelMap(l alerts.Labels) map[string]string {
 func alertView(a *alerts.Alert) Alert {
 	v := Alert{Key: string(a.Key), Tenant: a.Tenant, State: alerts.Firing, Severity: string(a.Severity()), Rule: a.Rule, File: a.File, Group: a.Group,
 		Labels: labelMap(a.Labels), Annotations: labelMap(a.Annotations), Value: strconv.FormatFloat(a.Value, 'g', -1, 64),
-		ActiveAt: a.ActiveAt.UTC(), FiredAt: a.FiredAt.UTC(), ResolvedAt: a.ResolvedAt.UTC(), Incident: a.Incident, Trace: a.Trace}
+		ActiveAt: a.ActiveAt.UTC(), FiredAt: a.FiredAt.UTC(), ResolvedAt: a.ResolvedAt.UTC(), EndsAt: a.EndsAt.UTC(), Incident: a.Incident, Trace: a.Trace}
 	if !a.ResolvedAt.IsZero() {
 		v.State = alerts.Resolved
 	}

@@ -81,6 +81,7 @@ func (a *API) watchAlerts(h huma.Context, s alerting.Service, c chosen, after ui
 	case after > 0:
 		at, first.Position = after, after
 	}
+	w.at = at
 	err = w.line(first)
 	if err == nil {
 		err = s.Log().Follow(ctx, at, w.entry)
@@ -89,7 +90,7 @@ func (a *API) watchAlerts(h huma.Context, s alerting.Service, c chosen, after ui
 	if err == nil || gone || errors.Is(err, errEnough) || h.Context().Err() != nil {
 		return
 	}
-	_ = w.line(AlertEvent{Kind: WatchError, Position: at, Problem: err.Error()}) // the client is gone: nobody to tell
+	_ = w.line(AlertEvent{Kind: WatchError, Position: w.at, Problem: err.Error()}) // the client is gone: nobody to tell
 }
 
 // watch is one client.
@@ -100,7 +101,8 @@ type watch struct {
 	s     alerting.Service
 	tell  *narrator
 	limit int
-	n     int
+	n     int    // events that were sent
+	at    uint64 // position of the last entry
 }
 
 func (w *watch) line(v AlertEvent) error {
@@ -120,8 +122,10 @@ func (w *watch) entry(e alerts.Entry) error {
 	if err := w.s.State().Reached(w.ctx, e.At); err != nil {
 		return err
 	}
-	if e.Anew || e.Snapshot != nil {
-		why := "events are gone that were not sent yet"
+	gap := e.At > w.at+1
+	w.at = e.At
+	if e.Anew || e.Snapshot != nil || gap {
+		why := "the log of alerts was tidied before they were sent"
 		if e.Anew {
 			why = "the log of alerts was lost and began anew"
 		}

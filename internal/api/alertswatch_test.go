@@ -113,6 +113,29 @@ func TestWatch(t *testing.T) {
 	<-y.done
 }
 
+// TestAWatchOfWhatIsGone says that something is missing, and goes on.
+func TestAWatchOfWhatIsGone(t *testing.T) {
+	r := start(t, admin.Config{})
+	s := r.alerting()
+	for range 3 {
+		s.Evaluate("", "Slow", alertertest.Alert("Slow", "warning"))
+		s.Evaluate("", "Slow")
+	}
+	s.Purge(4)
+	x := r.watchInto("after=1&limit=4")
+	if err := <-x.done; err != nil {
+		t.Error(err)
+	}
+	lines := x.all()
+	if got := strings.Join(kinds(lines), " "); got != "begins reset opened fired resolved closed" || lines[1].Position != 5 || !strings.Contains(lines[1].Problem, "tidied") {
+		t.Errorf("%s: %+v", got, lines)
+	}
+	h := get[AlertHistory](r, "/alerts/history")
+	if len(h.Events) != 4 || h.Events[0].Position != 5 || h.Events[2].Title != "Slow" {
+		t.Errorf("%+v", h)
+	}
+}
+
 // TestWatchAsEvents has ids, by which a browser goes on.
 func TestWatchAsEvents(t *testing.T) {
 	r := start(t, admin.Config{})

@@ -82,6 +82,8 @@ func eventText(e *api.AlertEvent) string {
 		return text
 	case alerts.EventUnsilenced:
 		return "silence " + e.Silence + " of " + printable(strings.Join(e.Matchers, " ")) + " is ended by " + printable(e.Actor)
+	case alerts.EventExtended:
+		return "alerts that others post were posted again, and end later"
 	case alerts.EventNotified:
 		return fmt.Sprintf("%s: %s was told%s in %s", title, printable(e.Receiver), told(e), seconds(e.Seconds))
 	case alerts.EventNotifyFailed:

@@ -16,6 +16,7 @@ import (
 	"github.com/penstock-otel/penstock/internal/alerter/amnotify"
 	"github.com/penstock-otel/penstock/internal/alerter/journal"
 	"github.com/penstock-otel/penstock/internal/alerting"
+	"github.com/penstock-otel/penstock/internal/topology"
 	"github.com/penstock-otel/penstock/pkg/alerts"
 	"github.com/penstock-otel/penstock/pkg/queue/memory"
 )
@@ -23,6 +24,7 @@ import (
 // Service is an alerting.Service.
 type Service struct {
 	t      testing.TB
+	queue  *memory.Queue
 	state  *alerts.State
 	log    *journal.Journal
 	notify *amnotify.Config
@@ -40,7 +42,7 @@ var _ alerting.Service = (*Service)(nil)
 func New(t testing.TB) *Service {
 	t.Helper()
 	q := memory.New()
-	s := &Service{t: t, state: alerts.NewState(), Policy: alerts.Policy{Name: "default", GroupBy: []string{"alertname"}}}
+	s := &Service{t: t, queue: q, state: alerts.NewState(), Policy: alerts.Policy{Name: "default", GroupBy: []string{"alertname"}}}
 	log := slog.New(slog.DiscardHandler)
 	s.log = journal.New(q, journal.Options{Config: alerting.DefaultHistory(), State: s.state, Metrics: journal.NewMetrics(prometheus.NewRegistry()), Logger: log})
 	var err error
@@ -113,6 +115,14 @@ func (s *Service) Append(decide func() ([]alerts.Event, error)) {
 		err = s.state.Reached(ctx, at)
 	}
 	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Purge removes the entries of the log up to a position, as tidying does.
+func (s *Service) Purge(to uint64) {
+	s.t.Helper()
+	if err := s.queue.Purge(context.Background(), topology.Alerts, to); err != nil {
 		s.t.Fatal(err)
 	}
 }
