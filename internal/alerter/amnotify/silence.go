@@ -2,13 +2,20 @@ package amnotify
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
+	"github.com/prometheus/alertmanager/featurecontrol"
 	"github.com/prometheus/alertmanager/matcher/compat"
 	amlabels "github.com/prometheus/alertmanager/pkg/labels"
 
 	"github.com/penstock-otel/penstock/pkg/alerts"
 )
+
+// Matchers are read as Alertmanager reads them without flags: names of labels may have
+// any character, and what only the older syntax takes is taken too. Upstream keeps that
+// in variables, which its libraries set to the older syntax alone.
+func init() { compat.InitFromFlags(slog.New(slog.DiscardHandler), featurecontrol.NoopFlags{}) }
 
 // silence is one with its matchers read.
 type silence struct {

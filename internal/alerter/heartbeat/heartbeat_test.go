@@ -129,7 +129,7 @@ func TestSilence(t *testing.T) {
 	r.leads.Store(false)
 	r.ill.Store(nil)
 	n := r.count("withheld")
-	time.Sleep(100 * time.Millisecond) // five beats
+	time.Sleep(100 * time.Millisecond)                         // five beats
 	if r.count("withheld") > n+1 || r.heard.Load() > heard+1 { // one may have been on its way
 		t.Errorf("one that does not lead has beaten %d times", r.heard.Load()-heard)
 	}
