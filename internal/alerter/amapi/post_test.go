@@ -117,6 +117,9 @@ func TestPostedAlertsEnd(t *testing.T) {
 			reasons[a.Rule] = e.Reason
 		}
 	}
+	if problems, err := testutil.GatherAndLint(r.reg); err != nil || len(problems) > 0 {
+		t.Errorf("%v, %v", problems, err)
+	}
 	if fmt.Sprint(reasons) != "map[Said:expired Told: Unsaid:expired]" {
 		t.Errorf("%v", reasons)
 	}

@@ -58,13 +58,16 @@ func (a *API) Round(ctx context.Context) error {
 		return nil
 	}
 	for _, e := range a.o.State.Ended(a.o.Now()) {
+		n := 0
 		err := a.do(ctx, func() ([]alerts.Event, error) {
-			return a.o.State.Transitions(a.still(e), a.o.PolicyOf, a.o.Now()), nil
+			ended := a.still(e)
+			n = max(n, len(ended.Active))
+			return a.o.State.Transitions(ended, a.o.PolicyOf, a.o.Now()), nil
 		})
 		if err != nil {
 			return err
 		}
-		a.o.Metrics.expired.Add(float64(len(e.Active)))
+		a.o.Metrics.expired.Add(float64(n))
 	}
 	return nil
 }
@@ -101,7 +104,7 @@ func (a *API) forget() {
 		if now.Sub(p.At) < runEvery { // it may be about to fire
 			continue
 		}
-		if x, ok := a.o.State.Alert(k); !ok || !x.ResolvedAt.IsZero() || !p.EndsAt.After(x.EndsAt) {
+		if x, ok := a.o.State.Alert(k); !ok || x.File != alerts.SourceExternal || !x.ResolvedAt.IsZero() || !p.EndsAt.After(x.EndsAt) {
 			delete(a.posted, k)
 		}
 	}
