@@ -142,16 +142,14 @@ func measureRules(ctx context.Context, o rulesOptions, bin string, errs io.Write
 	feeding, stop := context.WithCancel(ctx)
 	fed := make(chan error, 1)
 	go func() { fed <- feed(feeding, "http://"+ports[4]+"/v1/metrics", metrics, o.interval) }()
-	defer func() {
-		stop()
-		err = errors.Join(err, <-fed)
-	}()
+	defer stop()
 	fmt.Fprintf(errs, "rules: %s warm-up, %s window\n", o.warm, o.window)
 	if err := wait(ctx, o.warm); err != nil {
 		return r, err
 	}
 	err = r.window(ctx, o, alerter, "http://"+ports[5]+"/metrics")
-	return r, errors.Join(err, alerter.stop(30*time.Second), gateway.stop(30*time.Second))
+	stop() // before what it sends to
+	return r, errors.Join(err, <-fed, alerter.stop(30*time.Second), gateway.stop(30*time.Second))
 }
 
 // window measures.

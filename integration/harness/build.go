@@ -14,6 +14,7 @@ const (
 	Penstock     = "github.com/penstock-otel/penstock/cmd/penstock"
 	Gateway      = "github.com/penstock-otel/penstock/cmd/gateway"
 	Worker       = "github.com/penstock-otel/penstock/cmd/exporter-worker"
+	Alerter      = "github.com/penstock-otel/penstock/cmd/alerter"
 	Conformance  = "github.com/penstock-otel/penstock/conformance/cmd/otlp-conformance"
 	NATSServer   = "github.com/nats-io/nats-server/v2"
 	Telemetrygen = "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen"

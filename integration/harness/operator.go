@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -43,6 +44,19 @@ func (r *Role) Read(v any, args ...string) {
 	if err := json.Unmarshal([]byte(out), v); err != nil {
 		r.t.Fatalf("penstock %s: %v:\n%s", strings.Join(args, " "), err, out)
 	}
+}
+
+// Status reads the status of the process into v, and tells whether it answers.
+func (r *Role) Status(v any) bool {
+	r.t.Helper()
+	client := &http.Client{Timeout: 5 * time.Second}
+	defer client.CloseIdleConnections()
+	res, err := client.Get("http://" + r.AdminAddr + "/api/v1/status")
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	return res.StatusCode == http.StatusOK && json.NewDecoder(res.Body).Decode(v) == nil
 }
 
 // Row of the ledger: items of a signal for a destination.

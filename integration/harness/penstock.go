@@ -105,6 +105,12 @@ func NewWorker(t testing.TB, q Queue, destinations string) *Role {
 	return newRole(t, "worker", Worker, nil, q, destinations)
 }
 
+// NewAlerter is the alerter's own binary; more is its alerter section.
+func NewAlerter(t testing.TB, q Queue, more string) *Role {
+	t.Helper()
+	return newRole(t, "alerter", Alerter, nil, q, more)
+}
+
 // GRPCDestination is the destinations section for one OTLP/gRPC backend.
 func GRPCDestination(addr string) string {
 	return Destinations(Destination{Name: "backend", Protocol: "grpc", Endpoint: addr})

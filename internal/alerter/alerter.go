@@ -53,8 +53,10 @@ type Options struct {
 	// Claims are shared by all replicas; nil: there is no such store.
 	Claims alerts.Claims
 	// Holder is unique to this process; Rank is its place among the alerters that live.
-	Holder  string
-	Rank    func() int
+	Holder string
+	Rank   func() int
+	// Links acknowledge incidents; nil: there are none.
+	Links   *alerting.Links
 	Metrics *AllMetrics
 	Logger  *slog.Logger
 }
@@ -121,7 +123,7 @@ func New(o Options) (a *Alerter, err error) {
 	a.lead = NewLead(o.Queue, o.Holder, o.Logger)
 	made := make(chan struct{})
 	look := func(k alerts.ClaimKey) { <-made; a.deliver.Look(k) }
-	a.router = NewRouter(RouterOptions{Config: files.notify, State: a.state, Look: look, Logger: o.Logger})
+	a.router = NewRouter(RouterOptions{Config: files.notify, State: a.state, Look: look, Links: o.Links, Logger: o.Logger})
 	a.deliver = deliver.New(deliver.Options{Claims: o.Claims, Log: a.record, State: a.state, Group: a.router.Group, Send: a.router.Send,
 		Final: func(err error) bool { return errors.Is(err, amnotify.ErrPermanent) }, Rank: o.Rank,
 		FailOpen: alerts.Severity(o.Config.Redis.FailOpenSeverity), Metrics: o.Metrics.deliver, Logger: o.Logger})

@@ -17,7 +17,7 @@ func Make(o alerting.Options) (alerting.Alerter, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := Options{Config: o.Config, Queue: o.Queue, Streams: o.Streams, Holder: o.Holder, Rank: o.Rank, Metrics: NewAllMetrics(o.Registry), Logger: o.Logger}
+	own := Options{Config: o.Config, Queue: o.Queue, Streams: o.Streams, Holder: o.Holder, Rank: o.Rank, Links: o.Links, Metrics: NewAllMetrics(o.Registry), Logger: o.Logger}
 	if store != nil {
 		own.Claims = store
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/alerter/amnotify"
+	"github.com/penstock-otel/penstock/internal/alerting"
 	"github.com/penstock-otel/penstock/pkg/alerts"
 )
 
@@ -26,7 +27,9 @@ type RouterOptions struct {
 	Config *amnotify.Config
 	State  *alerts.State // kept up with the log by its owner
 	// Look is told that a group is to be looked at. It returns at once.
-	Look   func(alerts.ClaimKey)
+	Look func(alerts.ClaimKey)
+	// Links acknowledge incidents; nil: there are none.
+	Links  *alerting.Links
 	Logger *slog.Logger
 }
 
@@ -218,7 +221,8 @@ func (r *Router) have(tenant string) *amnotify.Notifier {
 
 // Group is that of deliver.Options. A group that is not known any more, after a
 // restart or as its route is gone, is what is owed of it.
-func (r *Router) Group(ctx context.Context, k alerts.ClaimKey) (alerts.Notification, bool) {
+func (r *Router) Group(ctx context.Context, k alerts.ClaimKey) (n alerts.Notification, ok bool) {
+	defer func() { n.Ack = r.ack }()
 	if strings.HasPrefix(k.Group, incidentPrefix) {
 		return r.incident(ctx, k)
 	}
@@ -243,6 +247,9 @@ func (r *Router) Group(ctx context.Context, k alerts.ClaimKey) (alerts.Notificat
 	}
 	return out, len(out.Alerts) > 0
 }
+
+// ack is the link for an incident.
+func (r *Router) ack(incident string) string { return r.o.Links.Make(incident, time.Now()) }
 
 // Send is that of deliver.Options.
 func (r *Router) Send(ctx context.Context, n alerts.Notification) ([]byte, error) {

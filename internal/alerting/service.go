@@ -23,8 +23,10 @@ type Options struct {
 	Streams []string
 	// Holder is unique to this process; Rank is its place among the alerters that
 	// live, from 0: without a store that they share the first one sends first.
-	Holder   string
-	Rank     func() int
+	Holder string
+	Rank   func() int
+	// Links in notifications; nil: there are none.
+	Links    *Links
 	TLSFiles *config.TLSFiles
 	Registry prometheus.Registerer
 	Logger   *slog.Logger

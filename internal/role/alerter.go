@@ -53,19 +53,24 @@ func (b *base) alerter(q queue.Queue, plan topology.Plan) error {
 		return errors.New("BUG: this program has no alerter linked")
 	}
 	rank := new(atomic.Int64)
-	a, err := b.p.Alerter(alerting.Options{Config: b.alerting(b.s), Queue: q, Streams: plan.Streams(otlp.Metrics), Holder: b.id,
+	links := alerting.NewLinks(b.s.Alerter, alerting.NewLinkMetrics(b.reg))
+	a, err := b.p.Alerter(alerting.Options{Config: b.alerting(b.s), Links: links, Queue: q, Streams: plan.Streams(otlp.Metrics), Holder: b.id,
 		Rank: func() int { return int(rank.Load()) }, TLSFiles: b.files, Registry: b.reg, Logger: app.Component(b.log, "alerter")})
 	if err != nil {
 		return err
 	}
 	b.app.OnStop("end what is being sent to receivers", alertsStop, func(context.Context) error { return a.Close() })
-	b.presence.alerts.Store(true)
 	b.app.Go("rank among alerters", func(ctx context.Context) error { return watchRank(ctx, b.eye, b.id, rank) })
 	b.app.Go("alerter", a.Run)
 	b.readiness("alerter", a.Ready)
 	b.status("alerter", func(context.Context) any { return a.Status() })
 	b.reload.Add(reload.Part{Name: "the alerter", Keys: []string{"alerter.rules", "alerter.alertmanager", "alerter.escalation"}, Files: true,
 		Prepare: func(s *settings.Settings) (func(), error) { return a.Prepare(b.alerting(s)) }})
+	if b.api != nil {
+		b.api.AttachAlerts(a)
+		b.api.ServeAckLinks(links)
+		b.app.OnStop("answer for alerts no more", tellTimeout, func(context.Context) error { b.api.AttachAlerts(nil); return nil })
+	}
 	return nil
 }
 

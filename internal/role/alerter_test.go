@@ -92,7 +92,6 @@ func TestUpAlerts(t *testing.T) {
 	routes := write("alertmanager.yml", fmt.Sprintf("route: {receiver: hook, group_by: [alertname], group_wait: 10ms, group_interval: 200ms}\nreceivers: [{name: hook, webhook_configs: [{url: %q}]}]\n", hook.URL))
 	rules := write("hot.yaml", fmt.Sprintf(hotRule, "Hot", 30))
 	p, _ := process(t, "alerter.alertmanager="+routes, "alerter.query_offset=500ms", "alerter.rules="+rules)
-	p.Alerter = alerter.Make
 	p.Read = func() (*settings.Settings, *config.Loaded, error) { return p.Settings, p.Loaded, nil }
 	up := make(chan Running, 1)
 	r := start(t, func(ctx context.Context) error { return Up(ctx, p, func(r Running) { up <- r }) })
@@ -147,11 +146,11 @@ func TestUpAlerts(t *testing.T) {
 // What cannot run says so at the start.
 func TestAnAlerterIsConfiguredInVain(t *testing.T) {
 	p, _ := process(t, "alerter.rules=/nowhere/*.yaml")
-	p.Alerter = alerter.Make
 	if err := Up(t.Context(), p, nil); err == nil || !strings.Contains(err.Error(), "alerter.rules") {
 		t.Errorf("rules that are not there: %v", err)
 	}
 	p, _ = process(t, "alerter.rules=predefined:cpu")
+	p.Alerter = nil
 	if err := Up(t.Context(), p, nil); err == nil || !strings.Contains(err.Error(), "BUG") {
 		t.Errorf("a program without one: %v", err)
 	}

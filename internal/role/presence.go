@@ -27,7 +27,7 @@ type presence struct {
 	takes   bool   // it has a gateway
 	volume  string // directory of the embedded queue, "" without
 	exports atomic.Pointer[exports]
-	alerts  atomic.Bool          // it runs an alerter
+	alerts  bool                 // it runs an alerter
 	to      []worker.Destination // of a process that has a worker, which tells more once it runs
 
 	// Of the last telling; the keeper's goroutine alone.
@@ -56,6 +56,7 @@ func (b *base) present(ctx context.Context, store queue.Store, takes bool) *pres
 	if name := b.app.Name(); name == fleet.RoleWorker || name == fleet.RoleUp {
 		p.to = b.s.EffectiveDestinations()
 	}
+	p.alerts = b.p.Alerter != nil && (b.app.Name() == fleet.RoleAlerter || b.alerting(b.s).Enabled()) // from the first telling on: ranks are made of it
 	k := fleet.Start(ctx, store, p.tell, app.Component(b.log, "fleet"))
 	b.app.OnStop("tell the others that this process stops", tellTimeout, func(ctx context.Context) error {
 		if err := k.Stop(ctx); err != nil { // the queue may be gone already, and all else is done
@@ -69,7 +70,7 @@ func (b *base) present(ctx context.Context, store queue.Store, takes bool) *pres
 // tell makes the value; see fleet.Keeper. What was exported is in it whatever else
 // cannot be told: the ledger would take what is not there for lost.
 func (p *presence) tell() fleet.Process {
-	out := fleet.Process{ID: p.id, Role: p.b.app.Name(), Host: p.host, PID: os.Getpid(), Version: app.Version().Version, StartedAt: p.began.UTC(), Alerts: p.alerts.Load()}
+	out := fleet.Process{ID: p.id, Role: p.b.app.Name(), Host: p.host, PID: os.Getpid(), Version: app.Version().Version, StartedAt: p.began.UTC(), Alerts: p.alerts}
 	p.readiness(&out)
 	if told := p.exports.Load(); told != nil {
 		out.Destinations, out.Tallies = (*told)()

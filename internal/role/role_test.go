@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/penstock-otel/penstock/internal/admin"
+	"github.com/penstock-otel/penstock/internal/alerter"
 	"github.com/penstock-otel/penstock/internal/api"
 	"github.com/penstock-otel/penstock/internal/broker/local"
 	"github.com/penstock-otel/penstock/internal/otlp"
@@ -66,7 +67,7 @@ func process(t *testing.T, sets ...string) (Process, *buffer) {
 			t.Log(log.String())
 		}
 	})
-	return Process{Settings: s, Loaded: loaded, Server: local.Start, Out: new(buffer), Log: log}, log
+	return Process{Settings: s, Loaded: loaded, Server: local.Start, Alerter: alerter.Make, Out: new(buffer), Log: log}, log
 }
 
 // running is a role in a goroutine.

@@ -76,11 +76,10 @@ func (i *Incident) newer(o *Incident) bool {
 	return i.ID > o.ID
 }
 
-// putSent replaces what was sent; what tells of nothing firing is not kept, as it
-// decides like nothing.
+// putSent replaces what was sent; of nothing that was sent nothing is kept.
 func (s *State) putSent(k ClaimKey, v Sent) {
 	was := s.sent[k]
-	if len(v.Firing) == 0 {
+	if len(v.Firing) == 0 && v.Token == 0 {
 		delete(s.sent, k)
 	} else {
 		s.sent[k] = v
@@ -102,11 +101,16 @@ func (s *State) putSent(k ClaimKey, v Sent) {
 }
 
 // ageSent says until when it is known what a group was told: for as long as any of it
-// fires, and then as long as the end is owed.
+// fires, and then as long as the end is owed. That the end was told is known for
+// ToldFor: a store that has lost it would take a new beginning for told.
 func (s *State) ageSent(k ClaimKey) {
 	v, ok := s.sent[k]
 	if !ok {
 		s.owed.keep(k)
+		return
+	}
+	if len(v.Firing) == 0 {
+		s.owed.set(k, v.At.Add(ToldFor))
 		return
 	}
 	last := v.At

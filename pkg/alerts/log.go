@@ -35,6 +35,8 @@ type Log interface {
 	// nothing behind the position it gives that at once, empty and CaughtUp. Where
 	// entries were removed before they were given, a Snapshot comes in their place.
 	Follow(ctx context.Context, after uint64, give func(Entry) error) error
+	// End is the position of the last entry; 0: there is none.
+	End(ctx context.Context) (at uint64, err error)
 }
 
 // Entry is what was appended at once, or the state at a position in place of all

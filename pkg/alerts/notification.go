@@ -22,8 +22,8 @@ type Notification struct {
 	Last Sent
 	// Told is which telling of an incident's policy this is; nil: a route leads here.
 	Told *Told
-	// Ack is a link with which the incident can be acknowledged; "": none.
-	Ack string
+	// Ack is the link with which an incident can be acknowledged; nil, and "": none.
+	Ack func(incident string) string
 }
 
 // Keys are the alerts that it tells of, both lists sorted. Of an incident the telling

@@ -15,6 +15,8 @@ const (
 	ResolvedFor = 2 * time.Hour
 	// OwedFor is how long a receiver that was told of an alert is owed its end.
 	OwedFor = 24 * time.Hour
+	// ToldFor is how long it is known that a receiver was told of the end of all.
+	ToldFor = 10 * time.Minute
 	// ClosedFor is how long an incident is known once it cannot be reopened, and a
 	// silence once it has ended.
 	ClosedFor = 2 * time.Hour

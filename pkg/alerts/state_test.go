@@ -288,3 +288,29 @@ func TestStateIsSafe(t *testing.T) {
 	s.append(alerts.Event{Kind: "tick"})
 	wg.Wait()
 }
+
+// TestToldTheEnd: that the end was told is known for a while, and of nobody is more
+// owed by it.
+func TestToldTheEnd(t *testing.T) {
+	s := tell(t)
+	s.found([]string{"A job=x"}, "opened I1", "fired I1 A")
+	told := func(token uint64, firing, resolved []alerts.Key) {
+		s.append(alerts.Event{Kind: alerts.EventNotified, Tenant: "blue", Notified: &alerts.Notified{Group: "n", Receiver: "chat", Token: token, Firing: firing, Resolved: resolved}})
+	}
+	a := []alerts.Key{key("A job=x")}
+	told(7, a, nil)
+	s.after(time.Minute)
+	s.found(nil, "resolved I1 A", "closed I1")
+	told(8, nil, a)
+	if sent, ok := s.s.Sent(chat); !ok || sent.Token != 8 || len(sent.Firing) != 0 || !slices.Equal(sent.Resolved, a) {
+		t.Errorf("the end was told: %t, %+v", ok, sent)
+	}
+	if owed := s.s.Owed(); len(owed) > 0 {
+		t.Errorf("owed: %v", owed)
+	}
+	s.after(alerts.ToldFor + time.Second)
+	s.append(alerts.Event{Kind: "tick"})
+	if sent, ok := s.s.Sent(chat); ok {
+		t.Errorf("long after it: %+v", sent)
+	}
+}

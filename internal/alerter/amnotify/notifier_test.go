@@ -295,7 +295,7 @@ func TestSend(t *testing.T) {
 		k = r.flush(t)
 	}
 	n := r.group(t, k)
-	n.Ack = "http://alerter.example/ack/x"
+	n.Ack = func(incident string) string { return "http://alerter.example/ack/" + incident }
 	if _, err := r.Send(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +304,7 @@ func TestSend(t *testing.T) {
 	for what, pair := range map[string][2]any{
 		"status": {body["status"], "firing"}, "receiver": {body["receiver"], "all"}, "externalURL": {body["externalURL"], "http://alerter.example"},
 		"reason": {body["notification_reason"], "first notification"}, "version": {body["version"], "4"},
-		"summary": {one["annotations"].(map[string]any)["summary"], "it is A"}, "ack": {one["annotations"].(map[string]any)["ack_url"], n.Ack},
+		"summary": {one["annotations"].(map[string]any)["summary"], "it is A"}, "ack": {one["annotations"].(map[string]any)["ack_url"], "http://alerter.example/ack/" + a.Incident},
 		"endsAt": {one["endsAt"], "0001-01-01T00:00:00Z"}, "host": {one["labels"].(map[string]any)["host"], "1"},
 	} {
 		if pair[0] != pair[1] {

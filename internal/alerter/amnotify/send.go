@@ -31,8 +31,10 @@ func (n *Notifier) Send(ctx context.Context, m alerts.Notification) (data []byte
 	list := make([]*alert.Alert, 0, len(m.Alerts))
 	for k := range m.Alerts {
 		u := upstream(&m.Alerts[k], now)
-		if m.Ack != "" {
-			u.Annotations["ack_url"] = modelValue(m.Ack)
+		if m.Ack != nil && m.Alerts[k].ResolvedAt.IsZero() {
+			if link := m.Ack(m.Alerts[k].Incident); link != "" {
+				u.Annotations["ack_url"] = modelValue(link)
+			}
 		}
 		list = append(list, u)
 	}

@@ -40,6 +40,13 @@ func (c *circuit) allows() bool {
 	return false
 }
 
+// open tells whether the store is passed over, without asking it for a try.
+func (c *circuit) open() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failures >= maxFailures
+}
+
 // answered is told how a call ended.
 func (c *circuit) answered(err error) {
 	c.mu.Lock()

@@ -18,6 +18,9 @@ const (
 	sendShare = 80
 	// stagger is what a replica without the store waits for those of a lower rank.
 	stagger = 15 * time.Second
+	// grace is what a replica waits beside that whose store does not answer: it may
+	// answer the others, who have said so in the log by then.
+	grace = 5 * time.Second
 	// parallel sends to one integration.
 	parallel = 8
 	// maxTold bounds what this process remembers beside the log.
@@ -51,6 +54,7 @@ type Deliverer struct {
 	o       Options
 	said    *app.Repeat
 	circuit circuit
+	fresh   fresh
 	record  recorder
 
 	waits   context.Context // ends when Stop begins

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/penstock-otel/penstock/pkg/alerts"
@@ -50,8 +51,21 @@ func (d *Deliverer) look(k alerts.ClaimKey, g *group) time.Duration {
 	case alerts.Held:
 		return max(a.Wait, 10*time.Millisecond)
 	}
-	n.Last = a.Last
-	return d.send(&n, g, a.Token)
+	d.fresh.wait(d.sends, d)
+	now, ok := d.o.Group(d.sends, k)
+	if again := now.Want(); !ok || !slices.Equal(again.Firing, want.Firing) || !slices.Equal(again.Resolved, want.Resolved) {
+		return d.giveBack(k, a.Token) // it was of yesterday
+	}
+	now.Last = a.Last
+	return d.send(&now, g, a.Token)
+}
+
+// giveBack ends a claim of which nothing came, and has the group looked at again.
+func (d *Deliverer) giveBack(k alerts.ClaimKey, token uint64) time.Duration {
+	if err := d.o.Claims.Release(d.sends, k, token, 0); err != nil && !errors.Is(err, alerts.ErrLost) {
+		d.circuit.answered(err)
+	}
+	return soon
 }
 
 // done forgets the troubles of a group.
@@ -165,7 +179,7 @@ func (d *Deliverer) failed(n *alerts.Notification, g *group, token uint64, event
 		event.Kind, event.Notified.Error = alerts.EventNotifyFailed, class(err)
 		d.record.add(event)
 	}
-	if d.o.Claims != nil {
+	if d.o.Claims != nil && !d.circuit.open() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(d.sends), endWithin)
 		defer cancel()
 		if err := d.o.Claims.Release(ctx, n.ClaimKey, token, wait); err != nil && !errors.Is(err, alerts.ErrLost) {
@@ -182,9 +196,11 @@ const (
 	endWithin = 3 * time.Second
 )
 
-// commit says that it was sent. What the store does not hear the log has.
+// commit says that it was sent. What the store does not hear the log has: one that is
+// passed over is not waited for, or a hung one would let a few be sent a second, and
+// those of the next rank would take their turn.
 func (d *Deliverer) commit(k alerts.ClaimKey, sent alerts.Sent) {
-	if d.o.Claims == nil {
+	if d.o.Claims == nil || d.circuit.open() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.sends), endWithin)
@@ -199,7 +215,7 @@ func (d *Deliverer) commit(k alerts.ClaimKey, sent alerts.Sent) {
 			return
 		}
 		d.circuit.answered(err)
-		if try == endTries || ctx.Err() != nil {
+		if try == endTries || ctx.Err() != nil || d.circuit.open() {
 			d.said.Warn("commit", "the store of claims does not know that a notification was sent; it is told from the log", "receiver", k.Receiver, "group", k.Group, "error", err)
 			return
 		}

@@ -255,3 +255,38 @@ func TestStoreComesAndGoes(t *testing.T) {
 		t.Logf("%d notifications of %d", w.sent(), 2*len(all))
 	})
 }
+
+// A store that has failed over to a copy from before the end takes what fires again at
+// once for told. The log knows better, also for who has not sent the end itself.
+func TestStoreKnowsNoEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, store := newWorld(t), &faulty{s: memory.New()}
+		look, end := w.trio(store)
+		defer func() { end() }()
+		all, was := names(20), store.s
+		told := func(want int) {
+			t.Helper()
+			look(all)
+			time.Sleep(5 * time.Second)
+			if n := w.sent(); n != want {
+				t.Errorf("%d were sent, want %d", n, want)
+			}
+		}
+		for _, g := range all {
+			w.fires(g, "critical")
+		}
+		told(20)
+		store.set(memory.New(), false)
+		for _, g := range all {
+			w.resolves(g)
+		}
+		told(40)
+		end()
+		look, end = w.trio(store)
+		store.set(was, false)
+		for _, g := range all {
+			w.fires(g, "critical")
+		}
+		told(60)
+	})
+}

@@ -20,11 +20,24 @@ func (d *Deliverer) without(n *alerts.Notification, want alerts.Want, g *group) 
 	}
 	if g.turn.IsZero() {
 		g.turn = now.Add(time.Duration(d.o.Rank()) * stagger)
+		if d.o.Claims != nil {
+			g.turn = g.turn.Add(grace)
+		}
 	}
 	if left := g.turn.Sub(now); left > 0 {
 		return left
 	}
 	g.turn = time.Time{}
+	d.fresh.wait(d.sends, d)
+	if now, ok := d.o.Group(d.sends, n.ClaimKey); ok {
+		known, want = d.known(n.ClaimKey), now.Want()
+		*n = now
+	} else {
+		return d.done(g)
+	}
+	if !want.Needed(known, time.Now()) {
+		return d.done(g)
+	}
 	n.Last = known
 	if d.o.Claims != nil {
 		d.o.Metrics.open(n.Receiver)

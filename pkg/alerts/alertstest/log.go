@@ -90,12 +90,18 @@ func inOrder(t *testing.T, open func() alerts.Log) {
 		}
 		return alerts.Entry{}
 	}
+	if end, err := a.End(t.Context()); err != nil || end != 0 {
+		t.Errorf("the end of an empty log is %d, %v", end, err)
+	}
 	if e := next(); e.At != 0 || !e.CaughtUp || e.Events != nil || e.Snapshot != nil || e.Anew {
 		t.Errorf("of an empty log: %+v", e)
 	}
 	last, caught, stored := uint64(0), false, time.Time{}
 	for n := range 5 {
 		last = appendTo(t, a, last, event(alerts.EventAcked, fmt.Sprint(n)))
+		if end, err := b.End(t.Context()); err != nil || end != last {
+			t.Errorf("the end is %d, %v, want %d", end, err, last)
+		}
 		e := next()
 		if e.At != last || len(e.Events) != 1 || e.Events[0].Reason != fmt.Sprint(n) || e.StoredAt.Before(stored) || e.StoredAt.IsZero() {
 			t.Errorf("entry %d: %+v", n, e)

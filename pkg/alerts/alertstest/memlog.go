@@ -38,6 +38,13 @@ func (l *Log) Fail(errs ...error) {
 	l.fail = append(l.fail, errs...)
 }
 
+// End implements alerts.Log.
+func (l *Log) End(context.Context) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return uint64(len(l.entries)), nil
+}
+
 // Append implements alerts.Log.
 func (l *Log) Append(ctx context.Context, last uint64, events []alerts.Event) (uint64, error) {
 	body, err := alerts.EncodeEvents(events)
