@@ -13,12 +13,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/penstock-otel/penstock/internal/alerter/amapi"
 	"github.com/penstock-otel/penstock/internal/alerter/amnotify"
+	"github.com/penstock-otel/penstock/internal/alerter/ampush"
 	"github.com/penstock-otel/penstock/internal/alerter/deliver"
+	"github.com/penstock-otel/penstock/internal/alerter/heartbeat"
 	"github.com/penstock-otel/penstock/internal/alerter/intake"
 	"github.com/penstock-otel/penstock/internal/alerter/journal"
 	"github.com/penstock-otel/penstock/internal/alerter/promrules"
 	"github.com/penstock-otel/penstock/internal/alerting"
+	"github.com/penstock-otel/penstock/internal/config"
 	"github.com/penstock-otel/penstock/pkg/alerts"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
@@ -37,11 +41,15 @@ type AllMetrics struct {
 	intake  *intake.Metrics
 	journal *journal.Metrics
 	deliver *deliver.Metrics
+	api     *amapi.Metrics
+	push    *ampush.Metrics
+	beat    *heartbeat.Metrics
 }
 
 // NewAllMetrics registers the metrics.
 func NewAllMetrics(reg prometheus.Registerer) *AllMetrics {
-	return &AllMetrics{NewMetrics(reg), promrules.NewMetrics(reg), intake.NewMetrics(reg), journal.NewMetrics(reg), deliver.NewMetrics(reg)}
+	return &AllMetrics{NewMetrics(reg), promrules.NewMetrics(reg), intake.NewMetrics(reg), journal.NewMetrics(reg), deliver.NewMetrics(reg),
+		amapi.NewMetrics(reg), ampush.NewMetrics(reg), heartbeat.NewMetrics(reg)}
 }
 
 // Options of an Alerter.
@@ -59,6 +67,8 @@ type Options struct {
 	Links   *alerting.Links
 	Metrics *AllMetrics
 	Logger  *slog.Logger
+	// TLSFiles are told which files of certificates are in use; nil: nobody is.
+	TLSFiles *config.TLSFiles
 }
 
 // Alerter is one replica: an alerting.Alerter.
@@ -79,6 +89,7 @@ type Alerter struct {
 	teller    *Teller
 	escalator *Escalator
 	evaluator *Evaluator
+	others    *others
 }
 
 // loaded is what the files of a configuration say.
@@ -132,6 +143,9 @@ func New(o Options) (a *Alerter, err error) {
 	a.escalator = NewEscalator(EscalatorOptions{Log: a.record, State: a.state, Router: a.router, Leads: a.lead.Leads, Look: look, Logger: o.Logger})
 	a.evaluator = NewEvaluator(EvaluatorOptions{Engines: a.engines, Watermark: a.intake.Watermark, Offset: time.Duration(o.Config.QueryOffset), Since: a.since,
 		Tell: a.teller.Tell, Metrics: o.Metrics.own, Logger: o.Logger})
+	if a.others, err = a.newOthers(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
 	o.Logger.Info("alerts: rules are loaded", "files", len(files.rules), "reads_back", warmup)
 	return a, nil
 }
@@ -182,6 +196,7 @@ func (a *Alerter) Run(ctx context.Context) (err error) {
 	g.Go(func() error { return a.escalator.Run(ctx) })
 	g.Go(func() error { a.lead.Run(ctx); return nil })
 	g.Go(func() error { a.tidy(ctx, a.record.Tidier()); return nil })
+	a.others.run(ctx, g.Go)
 	return g.Wait()
 }
 

@@ -21,6 +21,7 @@ func Make(o alerting.Options) (alerting.Alerter, error) {
 	if store != nil {
 		own.Claims = store
 	}
+	own.TLSFiles = o.TLSFiles
 	a, err := New(own)
 	switch {
 	case err != nil && store != nil:

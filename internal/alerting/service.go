@@ -3,6 +3,7 @@ package alerting
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,6 +72,9 @@ type Service interface {
 	PolicyOf(tenant string, l alerts.Labels) alerts.Policy
 	// Status says how evaluating goes.
 	Status() Status
+	// Alertmanager answers below /api/v2 as Alertmanager does. The front guards it: what
+	// reads wants a viewer, all else an operator.
+	Alertmanager(Front) http.Handler
 }
 
 // Status of an alerter.

@@ -25,7 +25,10 @@ const tagAlerts = "alerts"
 func (a *API) AttachAlerts(s alerting.Service) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.alerts = s
+	a.alerts, a.alertmanager = s, nil
+	if s != nil {
+		a.alertmanager = s.Alertmanager(a.front())
+	}
 }
 
 // alerter is that of this process, or the answer that there is none.

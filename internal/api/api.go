@@ -20,6 +20,7 @@ package api
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"reflect"
 	"strings"
 	"sync"
@@ -48,11 +49,12 @@ type API struct {
 	verifies chan struct{} // and for each walk along the audit chain
 	watches  chan struct{} // and for each watch of alerts
 
-	mu      sync.RWMutex     // guards everything below
-	backend *Backend         // nil: not yet, or no more
-	alerts  alerting.Service // nil: none, not yet, or no more
-	ended   context.Context
-	end     context.CancelFunc
+	mu           sync.RWMutex     // guards everything below
+	backend      *Backend         // nil: not yet, or no more
+	alerts       alerting.Service // nil: none, not yet, or no more
+	alertmanager http.Handler     // of alerts
+	ended        context.Context
+	end          context.CancelFunc
 }
 
 // New adds the routes to the port; rec is told of each action. They answer 503 until Attach, those of the
@@ -82,7 +84,7 @@ func (a *API) Attach(b *Backend) {
 func (a *API) Detach() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.backend, a.alerts = nil, nil
+	a.backend, a.alerts, a.alertmanager = nil, nil, nil
 	a.end()
 }
 
@@ -119,6 +121,7 @@ func (a *API) register(to adapter) {
 	a.registerLedger()
 	a.registerAudit()
 	a.registerAlerts()
+	a.registerAlertmanager(to)
 }
 
 // schemaName is that of a type in the document: with its package, for two may

@@ -28,7 +28,7 @@ func TestTheDocumentHasEveryRoute(t *testing.T) {
 	r := start(t, admin.Config{})
 	var routes []string
 	for _, pattern := range r.port.Routes() {
-		if strings.Contains(pattern, " /api/") {
+		if strings.Contains(pattern, " /api/") && !strings.Contains(pattern, alertmanagerPath) { // which has a document of its own
 			routes = append(routes, pattern)
 		}
 	}

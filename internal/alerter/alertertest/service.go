@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/penstock-otel/penstock/internal/alerter/amapi"
 	"github.com/penstock-otel/penstock/internal/alerter/amnotify"
 	"github.com/penstock-otel/penstock/internal/alerter/journal"
 	"github.com/penstock-otel/penstock/internal/alerting"
@@ -170,4 +171,7 @@ func (s *Service) PolicyOf(string, alerts.Labels) alerts.Policy { return s.Polic
 func (s *Service) Status() alerting.Status { return s.Now }
 
 // Alertmanager implements alerting.Service.
-func (s *Service) Alertmanager() http.Handler { return http.NotFoundHandler() }
+func (s *Service) Alertmanager(f alerting.Front) http.Handler {
+	return amapi.New(amapi.Options{State: s.state, Log: s.log, PolicyOf: s.PolicyOf, Muted: s.Muted, Config: func() *amnotify.Config { return s.notify },
+		Tenant: f.Tenant, Actor: f.Actor, Acted: f.Acted, Leads: func() bool { return true }, Version: "test", Metrics: amapi.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler)})
+}

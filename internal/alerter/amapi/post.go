@@ -82,7 +82,7 @@ func (a *API) postAlerts(w http.ResponseWriter, r *http.Request) error {
 			err = a.extend(r.Context(), posted, urgent)
 		}
 		if changes || err != nil { // not each time that the same is posted again
-			a.acted(r, "alerts.post", err, "alerts", len(e.Active), "source", e.Group)
+			a.acted(r, "post alerts", err, "alerts", len(e.Active), "source", e.Group)
 		}
 		if err != nil {
 			a.o.Metrics.posted(isFailed, len(e.Active))

@@ -235,8 +235,8 @@ func TestTheLogIsNotThere(t *testing.T) {
 	if got := testutil.ToFloat64(counter(t, r, "failed")); got != 1 {
 		t.Errorf("%v failed", got)
 	}
-	want := []string{"alerts.post false [alerts 1 source ]", "alerts.post true [alerts 1 source ]"}
-	if len(r.acted) != 3 || r.acted[0] != want[0] || r.acted[1] != want[1] || !strings.HasPrefix(r.acted[2], "silences.set false") {
+	want := []string{"post alerts false [alerts 1 source ]", "post alerts true [alerts 1 source ]"}
+	if len(r.acted) != 3 || r.acted[0] != want[0] || r.acted[1] != want[1] || !strings.HasPrefix(r.acted[2], "add silence false") {
 		t.Errorf("%q", r.acted)
 	}
 }

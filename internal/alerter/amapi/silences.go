@@ -130,7 +130,7 @@ func (a *API) postSilence(w http.ResponseWriter, r *http.Request) error {
 		}
 		return events, err
 	})
-	a.acted(r, "silences.set", err, "silence", id, "matchers", s.Matchers, "until", s.Ends, "comment", s.Comment)
+	a.acted(r, "add silence", err, "silence", id, "matchers", s.Matchers, "until", s.Ends, "comment", s.Comment)
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (a *API) deleteSilence(w http.ResponseWriter, r *http.Request) error {
 		by = s.By // nobody is known by name
 	}
 	err = a.do(r.Context(), func() ([]alerts.Event, error) { return a.o.State.Unsilence(s.ID, by, a.o.Now()) })
-	a.acted(r, "silences.expire", err, "silence", s.ID)
+	a.acted(r, "end silence", err, "silence", s.ID)
 	if err != nil {
 		return err
 	}

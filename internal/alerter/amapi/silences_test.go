@@ -56,7 +56,7 @@ func TestSilences(t *testing.T) {
 			t.Errorf("%s: %s, want %q", body, said, why)
 		}
 	}
-	for _, x := range []string{"silences.set true", "silences.expire true"} {
+	for _, x := range []string{"add silence true", "end silence true"} {
 		if !strings.Contains(strings.Join(r.acted, "\n"), x) {
 			t.Errorf("%q has no %s", r.acted, x)
 		}
