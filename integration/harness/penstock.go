@@ -93,6 +93,12 @@ func NewUpTo(t testing.TB, q Queue, destinations string) *Role {
 	return newRole(t, "up", Penstock, []string{"up"}, q, destinations)
 }
 
+// NewDemo is `penstock up --demo`.
+func NewDemo(t testing.TB, q Queue) *Role {
+	t.Helper()
+	return newRole(t, "demo", Penstock, []string{"up", "--demo"}, q, "")
+}
+
 // NewGateway is the gateway's own binary.
 func NewGateway(t testing.TB, q Queue, destinations string) *Role {
 	t.Helper()
