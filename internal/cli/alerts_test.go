@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os/user"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/admin"
 	"github.com/penstock-otel/penstock/internal/alerter/alertertest"
+	"github.com/penstock-otel/penstock/internal/alerting"
 	"github.com/penstock-otel/penstock/internal/alerting/stats"
 	"github.com/penstock-otel/penstock/internal/api"
 	"github.com/penstock-otel/penstock/internal/app"
@@ -230,6 +232,28 @@ func TestAlertsWatch(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Fatal("the watch does not end")
+	}
+}
+
+// TestTheAlerterInTheStatus says what it does, and what is wrong.
+func TestTheAlerterInTheStatus(t *testing.T) {
+	f := func(s alerting.Status, want string) {
+		t.Helper()
+		b, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		if err := alerterTable(newTable(&out), b); err != nil || !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("%v, want %s:\n%s", err, want, out.String())
+		}
+	}
+	rules := []alerting.Group{{Name: "g", Rules: []alerting.Rule{{Name: "A"}, {Name: "B"}}}}
+	f(alerting.Status{CaughtUp: true}, `^\nno alerting rules are configured\n$`)
+	f(alerting.Status{CaughtUp: true, Tells: true, Rules: rules, Watermark: time.Now()}, `^\nALERTER: 2 rules, read up to \d\d:\d\d:\d\d; this replica tells\n$`)
+	f(alerting.Status{Rules: rules[:1], Store: "redis", StoreErr: "timeout"}, `another replica tells\n(.*\n)*  ✗ the log of alerts is not read.*\n  ✗ redis does not answer: timeout\n$`)
+	if err := alerterTable(newTable(io.Discard), []byte("[]")); err == nil {
+		t.Error("an answer of another version is taken")
 	}
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/penstock-otel/penstock/internal/alerting"
 	"github.com/penstock-otel/penstock/internal/api"
 	"github.com/penstock-otel/penstock/pkg/alerts"
 )
@@ -245,4 +247,37 @@ func incidentText(w io.Writer, d *api.IncidentDetail) error {
 		t.flush()
 	}
 	return t.err
+}
+
+// alerterTable is what an alerter says of itself in the status.
+func alerterTable(t *table, data json.RawMessage) error {
+	var s alerting.Status
+	if err := json.Unmarshal(data, &s); err != nil {
+		return fmt.Errorf("read the state of the alerter: %w", err)
+	}
+	rules, failed := 0, []string{}
+	for _, g := range s.Rules {
+		rules += len(g.Rules)
+	}
+	if rules == 0 {
+		t.head("no alerting rules are configured")
+	} else {
+		role := "another replica tells"
+		if s.Tells {
+			role = "this replica tells"
+		}
+		t.head("ALERTER: %s, read up to %s; %s", many(rules, "rule"), clock(s.Watermark), role)
+	}
+	if !s.CaughtUp {
+		failed = append(failed, "  ✗ the log of alerts is not read yet, or cannot be: nothing is told")
+	}
+	if s.StoreErr != "" {
+		failed = append(failed, "  ✗ "+printable(s.Store)+" does not answer: "+printable(s.StoreErr))
+	}
+	t.flush()
+	for _, line := range failed {
+		t.row("%s", line)
+	}
+	t.flush()
+	return nil
 }

@@ -196,7 +196,7 @@ func sectionTable(t *table, section admin.Section) error {
 	case section.Name == "totals":
 		return totalsTable(t, section.Data)
 	case section.Name == "alerter":
-		t.head("no alerting rules are configured")
+		return alerterTable(t, section.Data)
 	case section.Name == "retention":
 		return retentionTable(t, section.Data)
 	case section.Name == "configuration":

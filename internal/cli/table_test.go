@@ -80,7 +80,7 @@ func busy() api.Status {
 			{Name: "configuration", Data: section(map[string]any{"hash": "53122ff107d27009", "restart_required": []string{"gateway.http.listen", "destinations[archive].endpoints"},
 				"last_reload": map[string]any{"outcome": "refused", "at": ago(day), "problems": []map[string]any{
 					{"source": "/etc/penstock/penstock.yaml", "line": 14, "column": 7, "key": "tenants.overrides[1].items_per_secnd", "message": "unknown key; did you mean \"items_per_second\"?"}}}})},
-			{Name: "odd", Error: "panic: oh"}, {Name: "alerter", Data: section(map[string]int{"rules": 0})}}},
+			{Name: "odd", Error: "panic: oh"}, {Name: "alerter", Data: section(map[string]bool{"caught_up": true})}}},
 		Problems: []string{"process worker-b-2 is not ready: queue: no leader"},
 		Queue: &queuewatch.View{Streams: []queuewatch.Stream{
 			{Name: "PENSTOCK_TRACES_0", Messages: 1234567, Items: p(uint64(987654321)), Bytes: 123 << 30, MaxBytes: 200 << 30, InItems: p(123456.7)},
