@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/penstock-otel/penstock/internal/alerter/promrules"
 	"github.com/penstock-otel/penstock/pkg/alerts/rules"
@@ -17,8 +15,11 @@ import (
 func LoadRules(patterns []string) (files []*promrules.File, err error) {
 	seen := map[string]bool{}
 	for _, pattern := range patterns {
-		if set, ok := strings.CutPrefix(pattern, "predefined:"); ok {
-			f, bad := predefined(set)
+		if set, ok, bad := rules.Find(pattern); ok {
+			var f *promrules.File
+			if bad == nil {
+				f, bad = promrules.Parse(set.File(), set.Text)
+			}
 			err, files = errors.Join(err, bad), appendFile(files, f, seen)
 			continue
 		}
@@ -47,17 +48,4 @@ func appendFile(files []*promrules.File, f *promrules.File, seen map[string]bool
 	}
 	seen[f.Name()] = true
 	return append(files, f)
-}
-
-func predefined(name string) (*promrules.File, error) {
-	sets := rules.Predefined()
-	i := slices.IndexFunc(sets, func(s rules.Set) bool { return s.Name == name })
-	if i < 0 {
-		var names []string
-		for _, s := range sets {
-			names = append(names, s.Name)
-		}
-		return nil, fmt.Errorf("there are no predefined rules %q, want one of %s", name, strings.Join(names, ", "))
-	}
-	return promrules.Parse(sets[i].File(), sets[i].Text)
 }

@@ -41,16 +41,13 @@ func completeRules(_ *cobra.Command, _ []string, _ string) ([]string, cobra.Shel
 
 // parseRules reads a rule file by its name on the command line.
 func parseRules(name string) (*promrules.File, error) {
-	set, ok := strings.CutPrefix(name, "predefined:")
-	if !ok {
-		return promrules.ParseFile(name)
+	switch set, ok, err := rules.Find(name); {
+	case err != nil:
+		return nil, &rolecmd.UsageError{Err: err}
+	case ok:
+		return promrules.Parse(set.File(), set.Text)
 	}
-	for _, s := range rules.Predefined() {
-		if s.Name == set {
-			return promrules.Parse(s.File(), s.Text)
-		}
-	}
-	return nil, &rolecmd.UsageError{Err: fmt.Errorf("there are no predefined rules %q, want one of %s", set, predefinedNames())}
+	return promrules.ParseFile(name)
 }
 
 // allRules reads files of which each has to be right.

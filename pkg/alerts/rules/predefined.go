@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 //go:embed predefined/cpu.yaml predefined/memory.yaml predefined/latency.yaml predefined/throughput.yaml predefined/errors.yaml predefined/penstock.yaml predefined/demo.yaml
@@ -20,8 +21,11 @@ type Set struct {
 	Text []byte
 }
 
+// prefix tells a set from the path of a file.
+const prefix = "predefined:"
+
 // File is the name of the set as that of a rule file.
-func (s Set) File() string { return "predefined:" + s.Name }
+func (s Set) File() string { return prefix + s.Name }
 
 var sets = []Set{
 	{Name: "cpu", About: "a host's processors are busy more than 80 % of the time for 5 min", Default: true},
@@ -44,4 +48,21 @@ func Predefined() []Set {
 		list[i].Text = text
 	}
 	return list
+}
+
+// Find is the set that a name of a rule file means. Not ok: it is a path. An error is
+// a set that there is not.
+func Find(file string) (s Set, ok bool, err error) {
+	name, ok := strings.CutPrefix(file, prefix)
+	if !ok {
+		return Set{}, false, nil
+	}
+	var names []string
+	for _, s := range Predefined() {
+		if s.Name == name {
+			return s, true, nil
+		}
+		names = append(names, s.Name)
+	}
+	return Set{}, true, fmt.Errorf("there are no predefined rules %q, want one of %s", name, strings.Join(names, ", "))
 }

@@ -177,3 +177,15 @@ func TestPredefined(t *testing.T) {
 		t.Errorf("%d sets", len(list))
 	}
 }
+
+func TestFind(t *testing.T) {
+	if s, ok, err := rules.Find("predefined:memory"); !ok || err != nil || s.Name != "memory" {
+		t.Errorf("%+v, %t, %v", s, ok, err)
+	}
+	if _, ok, err := rules.Find("rules/memory.yaml"); ok || err != nil {
+		t.Errorf("a path: %t, %v", ok, err)
+	}
+	if _, _, err := rules.Find("predefined:nothing"); err == nil || !strings.Contains(err.Error(), "memory") {
+		t.Errorf("%v", err)
+	}
+}
