@@ -163,7 +163,7 @@ func (r *Router) sync(ctx context.Context) error {
 func (r *Router) silence() error {
 	list := r.o.State.Silences()
 	if slices.EqualFunc(list, r.silences, func(a, b alerts.Silence) bool {
-		return a.ID == b.ID && a.Ends.Equal(b.Ends) && a.Starts.Equal(b.Starts)
+		return a.ID == b.ID && a.Ends.Equal(b.Ends) && a.Starts.Equal(b.Starts) && slices.Equal(a.Matchers, b.Matchers)
 	}) {
 		return nil
 	}

@@ -175,8 +175,15 @@ func TestSilenced(t *testing.T) {
 	r.goesOn(at(0), 20, true)
 	r.goesOn(at(2*time.Minute), 40, true)
 	r.want("fired Hot 1m15s active 15s")
-	r.unsilence(id)
+	r.decide(func() ([]alerts.Event, error) { // of another alert, and no other in it
+		for _, s := range r.state.Silences() {
+			s.Matchers = []string{`alertname="Cold"`}
+			return r.state.Silence(s, time.Now())
+		}
+		return nil, nil
+	})
 	h.want(t, "firing Hot")
+	r.unsilence(id)
 	r.silence(`alertname="Hot"`)
 	r.goesOn(at(3*time.Minute), 20, true)
 	h.want(t, "firing Hot", "resolved Hot")
