@@ -33,6 +33,10 @@ type Frame struct {
 	// mem.DefaultBufferPool.
 	Pool mem.BufferPool
 
+	// Pace, unless nil, is that of Measure and Decompress. Its error is wrapped in
+	// theirs.
+	Pace codec.Pace
+
 	deferred bool // ServiceDesc decompresses after RecvMsg
 }
 
@@ -109,7 +113,7 @@ func (f *Frame) Measure(limit int) (int, error) {
 	if f.Encoding == "" {
 		return f.Len(), nil
 	}
-	n, err := codec.Measure(f.Encoding, f.onePiece(), limit)
+	n, err := codec.MeasurePaced(f.Encoding, f.onePiece(), limit, f.Pace)
 	if err != nil {
 		return 0, &receiveError{err: fmt.Errorf("message in grpc-encoding %q: %w", f.Encoding, err)}
 	}
@@ -142,7 +146,7 @@ func (f *Frame) Decompress(limit int) error {
 	size = min(size, limit, max(32*len(src), 64<<10))
 	pool := f.pool()
 	buf := pool.Get(max(size, 1))
-	out, err := codec.Decode((*buf)[:0], f.Encoding, src, limit)
+	out, err := codec.DecodePaced((*buf)[:0], f.Encoding, src, limit, f.Pace)
 	if err != nil {
 		pool.Put(buf)
 		return &receiveError{err: fmt.Errorf("message in grpc-encoding %q: %w", f.Encoding, err)}

@@ -48,7 +48,7 @@ const gzipMinLen = 10 + 2 + 8
 // errOver is readAll's: there is more data than the limit.
 var errOver = errors.New("over the limit")
 
-func decodeGzip(dst, src []byte, limit int) ([]byte, error) {
+func decodeGzip(dst, src []byte, limit int, pace Pace) ([]byte, error) {
 	s, _ := gzipStates.Get().(*gzipState)
 	if s == nil {
 		s = new(gzipState)
@@ -61,7 +61,7 @@ func decodeGzip(dst, src []byte, limit int) ([]byte, error) {
 	if len(src) >= gzipMinLen {
 		hint = int(min(binary.LittleEndian.Uint32(src[len(src)-4:]), 1<<30))
 	}
-	out, err := s.readAll(dst, &s.r, len(src), hint, limit)
+	out, err := s.readAll(dst, &s.r, len(src), hint, limit, pace)
 	s.in.Reset(nil)
 	if err != nil {
 		return out, streamError(Gzip, err, len(src), limit)
@@ -72,10 +72,11 @@ func decodeGzip(dst, src []byte, limit int) ([]byte, error) {
 
 // brotliSlots bounds how many brotli streams are decoded at once. Beside its
 // output a decoder has a window that a few bytes can make 16 MiB (RFC 7932
-// section 9.1); decoding is bound by the CPU, so waiting costs nothing.
-var brotliSlots = make(chan struct{}, runtime.GOMAXPROCS(0))
+// section 9.1); decoding is bound by the CPU, so waiting costs nothing. One more
+// than cores, for one whose Pace rests has its slot all the while.
+var brotliSlots = make(chan struct{}, runtime.GOMAXPROCS(0)+1)
 
-func decodeBrotli(dst, src []byte, limit int) ([]byte, error) {
+func decodeBrotli(dst, src []byte, limit int, pace Pace) ([]byte, error) {
 	brotliSlots <- struct{}{}
 	defer func() { <-brotliSlots }()
 	s, _ := brotliStates.Get().(*brotliState)
@@ -86,7 +87,7 @@ func decodeBrotli(dst, src []byte, limit int) ([]byte, error) {
 	if err := s.r.Reset(&s.in); err != nil {
 		return dst, corrupt(Brotli, len(src), err)
 	}
-	out, err := s.readAll(dst, &s.r, len(src), 0, limit)
+	out, err := s.readAll(dst, &s.r, len(src), 0, limit, pace)
 	if err == nil && s.in.Len() > 0 {
 		err = errTrailing
 	}
@@ -102,9 +103,9 @@ var errTrailing = errors.New("bytes after the end of the data")
 
 // decodeDeflate takes what RFC 9110 calls deflate (zlib), and the raw deflate
 // that many clients send under that name.
-func decodeDeflate(dst, src []byte, limit int) ([]byte, error) {
+func decodeDeflate(dst, src []byte, limit int, pace Pace) ([]byte, error) {
 	if zlibHead(src) {
-		out, err := inflate(dst, src[2:len(src)-4], limit)
+		out, err := inflate(dst, src[2:len(src)-4], limit, pace)
 		if err == nil && adler32.Checksum(out[len(dst):]) == binary.BigEndian.Uint32(src[len(src)-4:]) {
 			return out, nil
 		}
@@ -113,10 +114,10 @@ func decodeDeflate(dst, src []byte, limit int) ([]byte, error) {
 		}
 		// One raw stream in about 500 begins like zlib: try that too.
 	}
-	return inflate(dst, src, limit)
+	return inflate(dst, src, limit, pace)
 }
 
-func inflate(dst, src []byte, limit int) ([]byte, error) {
+func inflate(dst, src []byte, limit int, pace Pace) ([]byte, error) {
 	s, _ := flateStates.Get().(*flateState)
 	if s == nil {
 		s = new(flateState)
@@ -126,7 +127,7 @@ func inflate(dst, src []byte, limit int) ([]byte, error) {
 	if err := s.r.(flate.Resetter).Reset(&s.in, nil); err != nil {
 		return dst, corrupt(Deflate, len(src), err)
 	}
-	out, err := s.readAll(dst, s.r, len(src), 0, limit)
+	out, err := s.readAll(dst, s.r, len(src), 0, limit, pace)
 	if err == nil && s.in.Len() > 0 { // it reads byte by byte, never ahead
 		err = errTrailing
 	}
@@ -141,7 +142,7 @@ func inflate(dst, src []byte, limit int) ([]byte, error) {
 // readAll appends what r yields to dst, at most limit bytes. hint is the
 // claimed size, 0 for none: it is believed up to 16 times the compressed size,
 // beyond that memory is taken only as data arrives.
-func (s *source) readAll(dst []byte, r io.Reader, compressed, hint, limit int) ([]byte, error) {
+func (s *source) readAll(dst []byte, r io.Reader, compressed, hint, limit int, pace Pace) ([]byte, error) {
 	base := len(dst)
 	first := min(hint, max(16*compressed, 4<<10), limit)
 	if hint == 0 {
@@ -159,6 +160,9 @@ func (s *source) readAll(dst []byte, r io.Reader, compressed, hint, limit int) (
 		if atLimit {
 			free = s.probe[:]
 		}
+		if pace != nil {
+			free = free[:min(len(free), breath)]
+		}
 		n, err := r.Read(free)
 		if atLimit && n > 0 {
 			return dst, errOver
@@ -166,6 +170,9 @@ func (s *source) readAll(dst []byte, r io.Reader, compressed, hint, limit int) (
 		dst = dst[:len(dst)+n]
 		if err == io.EOF {
 			return dst, nil
+		}
+		if err == nil && pace != nil {
+			err = pace(s.taken(), len(dst)-base)
 		}
 		if err != nil {
 			return dst, err

@@ -22,25 +22,35 @@ import (
 // A zstd frame that does not say its size is read with a window of up to 8 MiB,
 // the most that the content coding may have (RFC 9659); more is ErrCorrupt.
 func Measure(name string, src []byte, limit int) (int, error) {
+	return MeasurePaced(name, src, limit, nil)
+}
+
+// MeasurePaced is Measure at the pace of the caller, which may be nil. What pace
+// returns is returned as it is. What headers say takes no time, and no pace.
+func MeasurePaced(name string, src []byte, limit int, pace Pace) (int, error) {
 	canonical, ok := Canonical(name)
 	if !ok {
 		return 0, unknown(name)
 	}
 	var n int64
 	var err error
+	pace, stop := pace.watched()
 	switch canonical {
 	case Gzip:
-		n, err = measureGzip(src, limit)
+		n, err = measureGzip(src, limit, pace)
 	case Deflate:
-		n, err = measureDeflate(src, limit)
+		n, err = measureDeflate(src, limit, pace)
 	case Brotli:
-		n, err = measureBrotli(src, limit)
+		n, err = measureBrotli(src, limit, pace)
 	case Zstd:
-		n, err = measureZstd(src, limit)
+		n, err = measureZstd(src, limit, pace)
 	default:
 		if n = int64(DeclaredSize(canonical, src)); n < 0 {
 			return 0, corrupt(canonical, len(src), "its headers are damaged")
 		}
+	}
+	if *stop != nil {
+		return 0, *stop
 	}
 	if err != nil {
 		return 0, corrupt(canonical, len(src), err)
@@ -51,12 +61,10 @@ func Measure(name string, src []byte, limit int) (int, error) {
 	return int(n), nil
 }
 
-// breath is how much is read before others may have the core: the scheduler would
-// take it only after 10 ms, and a bomb is all work.
-const breath = 256 << 10
-
-// count reads all of r, but no more than one byte beyond limit.
-func count(r io.Reader, limit int) (n int64, err error) {
+// count reads all of r, which reads s, but no more than one byte beyond limit.
+// Others may have the core after each piece: the scheduler would take it only after
+// 10 ms, and a bomb is all work.
+func (s *source) count(r io.Reader, limit int, pace Pace) (n int64, err error) {
 	for most := int64(limit) + 1; n < most; runtime.Gosched() {
 		k, err := io.CopyN(io.Discard, r, min(breath, most-n))
 		n += k
@@ -65,11 +73,19 @@ func count(r io.Reader, limit int) (n int64, err error) {
 		} else if err != nil {
 			return n, err
 		}
+		if pace != nil && n < most {
+			if err := pace(s.taken(), int(n)); err != nil {
+				return n, err
+			}
+		}
 	}
 	return n, nil
 }
 
-func measureGzip(src []byte, limit int) (int64, error) {
+// taken is how much of the source was read.
+func (s *source) taken() int { return int(s.in.Size()) - s.in.Len() }
+
+func measureGzip(src []byte, limit int, pace Pace) (int64, error) {
 	s, _ := gzipStates.Get().(*gzipState)
 	if s == nil {
 		s = new(gzipState)
@@ -79,7 +95,7 @@ func measureGzip(src []byte, limit int) (int64, error) {
 	if err := s.r.Reset(&s.in); err != nil {
 		return 0, truncated(err)
 	}
-	n, err := count(&s.r, limit)
+	n, err := s.count(&s.r, limit, pace)
 	if err == nil {
 		gzipStates.Put(s)
 	}
@@ -87,15 +103,15 @@ func measureGzip(src []byte, limit int) (int64, error) {
 }
 
 // measureDeflate decides between zlib and raw deflate as decodeDeflate does.
-func measureDeflate(src []byte, limit int) (int64, error) {
+func measureDeflate(src []byte, limit int, pace Pace) (int64, error) {
 	if zlibHead(src) {
 		sum := adler32.New()
-		n, err := measureFlate(src[2:len(src)-4], limit, sum)
+		n, err := measureFlate(src[2:len(src)-4], limit, sum, pace)
 		if err == nil && (n > int64(limit) || sum.Sum32() == binary.BigEndian.Uint32(src[len(src)-4:])) {
 			return n, nil
 		}
 	}
-	return measureFlate(src, limit, nil)
+	return measureFlate(src, limit, nil, pace)
 }
 
 // zlibHead is true for what begins as RFC 1950 has it, and may be zlib.
@@ -103,7 +119,7 @@ func zlibHead(src []byte) bool {
 	return len(src) >= 6 && src[0]&0x0f == 8 && src[0]>>4 <= 7 && src[1]&0x20 == 0 && binary.BigEndian.Uint16(src)%31 == 0
 }
 
-func measureFlate(src []byte, limit int, sum io.Writer) (int64, error) {
+func measureFlate(src []byte, limit int, sum io.Writer, pace Pace) (int64, error) {
 	s, _ := flateStates.Get().(*flateState)
 	if s == nil {
 		s = new(flateState)
@@ -118,7 +134,7 @@ func measureFlate(src []byte, limit int, sum io.Writer) (int64, error) {
 	if sum != nil {
 		r = io.TeeReader(r, sum)
 	}
-	n, err := count(r, limit)
+	n, err := s.count(r, limit, pace)
 	if err == nil && n <= int64(limit) && s.in.Len() > 0 {
 		err = errTrailing
 	}
@@ -128,7 +144,7 @@ func measureFlate(src []byte, limit int, sum io.Writer) (int64, error) {
 	return n, err
 }
 
-func measureBrotli(src []byte, limit int) (int64, error) {
+func measureBrotli(src []byte, limit int, pace Pace) (int64, error) {
 	brotliSlots <- struct{}{}
 	defer func() { <-brotliSlots }()
 	s, _ := brotliStates.Get().(*brotliState)
@@ -140,7 +156,7 @@ func measureBrotli(src []byte, limit int) (int64, error) {
 	if err := s.r.Reset(&s.in); err != nil {
 		return 0, err
 	}
-	n, err := count(&s.r, limit)
+	n, err := s.count(&s.r, limit, pace)
 	if n > int64(limit) { // its window goes too
 		return n, err
 	}
@@ -153,8 +169,8 @@ func measureBrotli(src []byte, limit int) (int64, error) {
 	return n, err
 }
 
-// zstdStreams are decoders with a window, no more of them than cores.
-var zstdStreams = make(chan *zstd.Decoder, runtime.GOMAXPROCS(0))
+// zstdStreams are decoders with a window, no more of them than cores, and one.
+var zstdStreams = make(chan *zstd.Decoder, runtime.GOMAXPROCS(0)+1)
 
 var fillZstdStreams = sync.OnceFunc(func() {
 	for range cap(zstdStreams) {
@@ -164,7 +180,7 @@ var fillZstdStreams = sync.OnceFunc(func() {
 
 const zstdStreamWindow = 8 << 20
 
-func measureZstd(src []byte, limit int) (n int64, err error) {
+func measureZstd(src []byte, limit int, pace Pace) (n int64, err error) {
 	size, exact, err := zstdSize(src)
 	if err != nil || exact {
 		return int64(min(size, 1<<62)), err
@@ -182,7 +198,7 @@ func measureZstd(src []byte, limit int) (n int64, err error) {
 	if err := d.Reset(&in.in); err != nil {
 		return 0, err
 	}
-	n, err = count(d, limit)
+	n, err = in.count(d, limit, pace)
 	if errors.Is(err, zstd.ErrWindowSizeExceeded) {
 		err = fmt.Errorf("a frame that does not say its size has a window of more than %d MiB (RFC 9659): %w", zstdStreamWindow>>20, err)
 	}

@@ -119,7 +119,7 @@ func snappyFramedSize(src []byte) (size uint64, err error) {
 	return size, nil
 }
 
-func decodeSnappyFramed(dst, src []byte, limit int) ([]byte, error) {
+func decodeSnappyFramed(dst, src []byte, limit int, pace Pace) ([]byte, error) {
 	if !isSnappyFramed(src) {
 		return dst, corrupt(SnappyFramed, len(src), errSnappyID)
 	}
@@ -131,6 +131,7 @@ func decodeSnappyFramed(dst, src []byte, limit int) ([]byte, error) {
 		return dst, tooLarge(SnappyFramed, size, limit)
 	}
 	dst = room(dst, int(size))
+	base := len(dst)
 	for rest := src; len(rest) > 0; {
 		kind, body, next, n, _ := snappyNext(rest) // checked by snappyFramedSize
 		rest = next
@@ -148,6 +149,11 @@ func decodeSnappyFramed(dst, src []byte, limit int) ([]byte, error) {
 			return dst, corrupt(SnappyFramed, len(src), errSnappyCRC)
 		}
 		dst = dst[:len(dst)+n]
+		if pace != nil {
+			if err := pace(len(src)-len(rest), len(dst)-base); err != nil {
+				return dst, err
+			}
+		}
 	}
 	return dst, nil
 }

@@ -252,12 +252,16 @@ func unpack(ctx context.Context, f *grpcwire.Frame, v *visit) *otlp.Refusal {
 		}
 	}
 	room := firstRoom(f.DeclaredLen(), packed, limit)
+	f.Pace = v.pace(ctx)
 	for measured := false; ; {
 		if room > trusted && !measured {
 			if r := v.large(ctx); r != nil {
 				return r
 			}
 			n, err := f.Measure(limit)
+			if r := halt(err); r != nil {
+				return r
+			}
 			if err != nil {
 				return receiveRefusal(ctx, err, limit)
 			}
@@ -267,6 +271,9 @@ func unpack(ctx context.Context, f *grpcwire.Frame, v *visit) *otlp.Refusal {
 			return r
 		}
 		err := f.Decompress(room)
+		if r := halt(err); r != nil {
+			return r
+		}
 		if err == nil {
 			held.shrink(f.Len())
 			return nil

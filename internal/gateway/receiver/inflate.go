@@ -47,12 +47,16 @@ func (v *visit) inflate(ctx context.Context, encoding string, src []byte, b *bod
 	base := c.held
 	room := firstRoom(codec.DeclaredSize(encoding, src), len(src), limit)
 	buffer := min(room, max(boldRatio*len(src), 64<<10))
+	pace := v.pace(ctx)
 	for measured := false; ; {
 		if room > trusted && !measured {
 			if r := v.large(ctx); r != nil {
 				return nil, r
 			}
-			n, err := codec.Measure(encoding, src, limit)
+			n, err := codec.MeasurePaced(encoding, src, limit, pace)
+			if r := halt(err); r != nil {
+				return nil, r
+			}
 			if err != nil {
 				return nil, inflateRefusal(encoding, err, limit)
 			}
@@ -62,7 +66,10 @@ func (v *visit) inflate(ctx context.Context, encoding string, src []byte, b *bod
 			return nil, refusal
 		}
 		b.grow(buffer, 0)
-		out, err := codec.Decode((*b.buf)[:0], encoding, src, room)
+		out, err := codec.DecodePaced((*b.buf)[:0], encoding, src, room, pace)
+		if r := halt(err); r != nil {
+			return nil, r
+		}
 		switch {
 		case err == nil:
 			if cap(out) > 0 && &out[:1][0] != &(*b.buf)[:1][0] {

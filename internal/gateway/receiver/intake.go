@@ -38,6 +38,7 @@ type Intake struct {
 	log       *slog.Logger
 	said      *app.Repeat // of refusals that an operator should know of
 	draining  atomic.Bool
+	stopping  chan struct{} // closed by the first Drain
 	large     *grpcwire.Large
 	suspects  *suspects
 	strict    atomic.Bool // limits.reject_bad_utf8, which can change
@@ -62,7 +63,7 @@ const sayEvery = 30 * time.Second
 
 // NewIntake makes the intake of one gateway.
 func NewIntake(l Limits, c Committer, m *Metrics, log *slog.Logger) *Intake {
-	in := &Intake{limits: l, commit: c, admission: admission{limit: int64(l.MaxInFlightBytes)}, metrics: m, log: log, said: app.NewRepeat(log, sayEvery), suspects: newSuspects(),
+	in := &Intake{limits: l, commit: c, admission: admission{limit: int64(l.MaxInFlightBytes)}, metrics: m, log: log, said: app.NewRepeat(log, sayEvery), suspects: newSuspects(), stopping: make(chan struct{}),
 		large: grpcwire.NewLarge(int64(l.MaxInFlightBytes)/2, keepLarge)}
 	in.RejectBadUTF8(l.RejectBadUTF8)
 	return in
@@ -72,8 +73,17 @@ func NewIntake(l Limits, c Committer, m *Metrics, log *slog.Logger) *Intake {
 // others are built into the servers.
 func (in *Intake) RejectBadUTF8(yes bool) { in.strict.Store(yes) }
 
-// Drain makes every further request be refused as retryable.
-func (in *Intake) Drain() { in.draining.Store(true) }
+// Drain makes every further request be refused as retryable, and those of suspects
+// that wait or rest.
+func (in *Intake) Drain() {
+	if !in.draining.Swap(true) {
+		close(in.stopping)
+	}
+}
+
+func stoppingNow() *otlp.Refusal {
+	return otlp.Refuse(otlp.ReasonShuttingDown, nil, "this gateway is stopping").WithRetryAfter(jitter(retryStopping))
+}
 
 // Close says what of the log is still held back. Call it when both servers have
 // ended.

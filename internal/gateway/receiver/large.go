@@ -27,16 +27,36 @@ func (v *visit) large(ctx context.Context) *otlp.Refusal {
 		return nil
 	}
 	v.from = from(ctx)
-	turn := largeSlots
 	if v.in.suspects.has(v.from, time.Now()) {
-		turn = v.in.suspects.turn
+		return v.wait(ctx, v.in.suspects.turn)
+	}
+	return v.wait(ctx, largeSlots)
+}
+
+// wait waits for one turn. Suspects may wait for seconds, so they do not keep a stop
+// waiting, nor what is in flight for themselves: they wait with half of it at most.
+func (v *visit) wait(ctx context.Context, turn chan struct{}) *otlp.Refusal {
+	var stopping chan struct{}
+	if turn == v.in.suspects.turn {
+		stopping = v.in.stopping
+		mine := int64(v.held.held)
+		waiting := v.in.suspects.waiting.Add(mine)
+		defer v.in.suspects.waiting.Add(-mine)
+		if most := v.in.admission.limit / 2; waiting > most && waiting > mine {
+			return otlp.Refuse(otlp.ReasonOverloaded, nil,
+				"%d bytes of large requests wait for the turn of addresses that sent some for nothing, and half of gateway.limits.max_in_flight_bytes is %d", waiting, most).
+				WithRetryAfter(jitter(retryOverloaded))
+		}
 	}
 	select {
 	case turn <- struct{}{}:
-		v.turn, v.turnSince = turn, time.Now()
+		now := v.in.suspects.clock.now()
+		v.turn, v.turnSince, v.sliceSince, v.rested = turn, now, now, 0
 		return nil
 	case <-ctx.Done():
 		return gone(ctx)
+	case <-stopping:
+		return stoppingNow()
 	}
 }
 
@@ -54,12 +74,12 @@ func (v *visit) wasted() {
 	if turn == nil {
 		return
 	}
-	now := time.Now()
-	v.in.suspects.add(v.from, now)
-	if turn == largeSlots {
+	v.in.suspects.add(v.from, time.Now())
+	owed := v.owed(v.in.suspects.clock.now())
+	if turn == largeSlots || owed <= 0 {
 		v.worked()
 		return
 	}
 	v.turn = nil
-	v.in.suspects.after(min(maxRest, restFactor*now.Sub(v.turnSince)), func() { <-turn })
+	v.in.suspects.after(owed, func() { <-turn })
 }

@@ -14,8 +14,9 @@ const (
 	// suspicion is how long an address is remembered for a large request that was for
 	// nothing.
 	suspicion = time.Minute
-	// restFactor is how long their turn rests after one more, of the time that it
-	// took: bombs, however many, have a tenth of a core.
+	// restFactor is how long their turn rests, of the time that its work took: after
+	// each slice of unpacking, and what is missing after one more for nothing. Bombs,
+	// however many, have a tenth of a core.
 	restFactor = 9
 	maxRest    = 2 * time.Second
 )
@@ -26,13 +27,16 @@ const (
 type suspects struct {
 	turn  chan struct{} // the one for large requests of all of them
 	after func(time.Duration, func())
-	seed  maphash.Seed
-	until [1 << 12]atomic.Int64 // Unix time in nanoseconds
+	clock clock
+
+	waiting atomic.Int64 // bytes of requests that wait for turn
+	seed    maphash.Seed
+	until   [1 << 12]atomic.Int64 // Unix time in nanoseconds
 }
 
 func newSuspects() *suspects {
 	return &suspects{turn: make(chan struct{}, 1), seed: maphash.MakeSeed(),
-		after: func(d time.Duration, f func()) { time.AfterFunc(d, f) }}
+		after: func(d time.Duration, f func()) { time.AfterFunc(d, f) }, clock: clock{time.Now, time.After}}
 }
 
 func (s *suspects) add(a netip.Addr, now time.Time) {

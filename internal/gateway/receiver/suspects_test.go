@@ -36,6 +36,12 @@ func TestBombsRest(t *testing.T) {
 	d := open(t, func(s *setup) { s.limits.MaxRequestBytes, s.limits.MaxInFlightBytes = 8<<20, 64<<20 })
 	turn, ends := d.suspects.turn, make(chan func(), 10)
 	d.suspects.after = func(_ time.Duration, end func()) { ends <- end }
+	var c paceClock
+	d.suspects.clock = clock{now: c.clock().now, after: func(time.Duration) <-chan time.Time { // rests of no time
+		done := make(chan time.Time)
+		close(done)
+		return done
+	}}
 	zeros := make([]byte, 9<<20)
 	bomb, good := pack(t, "gzip", zeros), request(otlp.Traces, 18000)
 	if len(good) <= largeBytes {

@@ -20,12 +20,15 @@ type visit struct {
 	from      netip.Addr    // set by large
 	turn      chan struct{} // among the large requests; nil: it has none
 	turnSince time.Time
+	// Of unpacking in the turn of the suspects.
+	sliceSince time.Time
+	rested     time.Duration
 }
 
 // enter lets a request in before anything of it is read, or refuses.
 func (in *Intake) enter(ctx context.Context, s otlp.Signal, transport string, k knock) (*visit, *otlp.Refusal) {
 	if in.draining.Load() {
-		return nil, in.refused(s, transport, 0, otlp.Refuse(otlp.ReasonShuttingDown, nil, "this gateway is stopping").WithRetryAfter(jitter(retryStopping)))
+		return nil, in.refused(s, transport, 0, stoppingNow())
 	}
 	pass, r := in.Door.enter(ctx, s, k)
 	if r != nil {
