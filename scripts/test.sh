@@ -17,14 +17,15 @@ need() { # command:package ...
 	if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
 		echo "--- installing ${missing[*]}"
 		apt-get update -qq
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+		# Of some only the programs are wanted: their services are not started.
+		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 		return
 	fi
 	printf 'these Debian packages are missing and cannot be installed without root: %s\n' "${missing[*]}" >&2
 	exit 1
 }
 
-need gcc:gcc curl:curl redis-server:redis-server redis-sentinel:redis-sentinel redis-cli:redis-tools promtool:prometheus amtool:prometheus-alertmanager
+need gcc:gcc curl:curl redis-server:redis-server redis-sentinel:redis-sentinel redis-cli:redis-tools promtool:prometheus amtool:prometheus-alertmanager vmalert:victoria-metrics
 if [ "$what" != unit ]; then
 	need mkfs.ext4:e2fsprogs mount:mount losetup:mount ip:iproute2 chromium-headless-shell:chromium-headless-shell
 fi

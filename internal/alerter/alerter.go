@@ -152,7 +152,7 @@ func New(o Options) (a *Alerter, err error) {
 
 // warmup is how far back the streams are read.
 func (a *Alerter) warmup() time.Duration {
-	if w := time.Duration(a.o.Config.Warmup); w > 0 {
+	if w, err := a.o.Config.ReadsBack(); err == nil && w > 0 { // it was validated
 		return w
 	}
 	return promrules.NeedsOf(a.files.Load().rules, lookback).Range

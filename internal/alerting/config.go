@@ -2,6 +2,7 @@ package alerting
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -17,7 +18,7 @@ type Config struct {
 	ExternalURL  string          `yaml:"external_url" help:"Where people reach this alerter, for links in notifications." example:"https://alerts.example.com"`
 	LinkSecret   config.Secret   `yaml:"link_secret" help:"Signs links in notifications by which whoever gets one acknowledges its incident, at external_url, without another credential; 16 bytes or more, the same for all replicas. Empty: no such links."`
 	LinkTTL      config.Duration `yaml:"link_ttl" help:"How long such a link is valid."`
-	Warmup       config.Duration `yaml:"warmup" help:"How far back the streams are read at the start, so that alerts are as if rules had always run. 0s: as far as the rules look."`
+	Warmup       string          `yaml:"warmup" help:"How far back the streams are read at the start, so that alerts are as if rules had always run, as 30m. auto: as far as the rules look." example:"auto"`
 	QueryOffset  config.Duration `yaml:"query_offset" help:"How late samples may come and still be seen: rules are evaluated by so much later."`
 	Promote      []string        `yaml:"promote_resource_attributes" help:"Resource attributes that become labels of every sample."`
 	MaxSeries    int             `yaml:"max_series" help:"Series of a tenant that are kept at a time; what comes beyond is refused and counted. 300,000 take about 500 MB."`
@@ -45,9 +46,27 @@ type Redis struct {
 // Enabled tells whether a process that may do without an alerter has one to run.
 func (c Config) Enabled() bool { return len(c.Rules) > 0 || c.Alertmanager != "" }
 
+// auto in Warmup is as far as the rules look.
+const auto = "auto"
+
+// maxWarmup bounds what is read again at each start.
+const maxWarmup = 7 * 24 * time.Hour
+
+// ReadsBack is Warmup; 0: as far as the rules look.
+func (c Config) ReadsBack() (time.Duration, error) {
+	if c.Warmup == auto {
+		return 0, nil
+	}
+	d, err := config.ParseDuration(c.Warmup)
+	if err != nil || d <= 0 || d.D() > maxWarmup {
+		return 0, fmt.Errorf("is %q: want auto, or a duration of more than 0s and at most 7d", c.Warmup)
+	}
+	return d.D(), nil
+}
+
 // DefaultConfig evaluates nothing.
 func DefaultConfig() Config {
-	return Config{QueryOffset: config.Duration(5 * time.Second), LinkTTL: config.Duration(24 * time.Hour), MaxSeries: 300_000, History: DefaultHistory(),
+	return Config{Warmup: auto, QueryOffset: config.Duration(5 * time.Second), LinkTTL: config.Duration(24 * time.Hour), MaxSeries: 300_000, History: DefaultHistory(),
 		Promote:   []string{"service.name", "service.namespace", "service.instance.id", "k8s.namespace.name"},
 		Heartbeat: DefaultHeartbeat(),
 		Redis:     Redis{Prefix: "penstock", TLS: config.TLSClient{Insecure: true}, FailOpenSeverity: "critical"}}
@@ -63,8 +82,8 @@ func (c Config) Validate() error {
 	if u, err := url.Parse(c.ExternalURL); err != nil || c.ExternalURL != "" && (u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		bad("external_url", "is %q: want http://HOST or https://HOST, with a path if there is one", c.ExternalURL)
 	}
-	if c.Warmup < 0 || time.Duration(c.Warmup) > 7*24*time.Hour {
-		bad("warmup", "is %s: want 0s to 168h", c.Warmup)
+	if _, err := c.ReadsBack(); err != nil {
+		bad("warmup", "%w", err)
 	}
 	if c.MaxSeries < 1 || c.MaxSeries > 10_000_000 {
 		bad("max_series", "is %d: want 1 to 10000000", c.MaxSeries)

@@ -18,7 +18,14 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 	f("query_offset", func(c *Config) { c.QueryOffset = -1 })
-	f("warmup", func(c *Config) { c.Warmup = config.Duration(1000 * time.Hour) })
+	f("warmup", func(c *Config) { c.Warmup = "1000h" })
+	f("warmup", func(c *Config) { c.Warmup = "soon" })
+	f("warmup", func(c *Config) { c.Warmup = "0s" })
+	half := DefaultConfig()
+	half.Warmup = "30m"
+	if d, err := half.ReadsBack(); err != nil || d != 30*time.Minute {
+		t.Errorf("30m is %s, %v", d, err)
+	}
 	f("max_series", func(c *Config) { c.MaxSeries = 0 })
 	f("redis.addrs", func(c *Config) { c.Redis.Username = "u" })
 	f("redis.cluster", func(c *Config) {

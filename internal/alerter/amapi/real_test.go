@@ -99,34 +99,18 @@ func TestAmtool(t *testing.T) {
 	}
 }
 
-// runPrometheus runs the real one, of Debian's package of that name, until the test ends.
-func runPrometheus(t *testing.T, config string) {
+// daemon runs a program of a Debian package until the test ends.
+func daemon(t *testing.T, program, debian string, args ...string) {
 	t.Helper()
-	path, err := exec.LookPath("prometheus")
+	path, err := exec.LookPath(program)
 	if err != nil {
-		t.Fatalf("this test has a real Prometheus send its alerts: install Debian's package prometheus, as scripts/test.sh does: %v", err)
+		t.Fatalf("this test has a real %s send its alerts: install Debian's package %s, as scripts/test.sh does: %v", program, debian, err)
 	}
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	const rules = `groups: [{name: g, interval: 1s, rules: [{alert: Hot, expr: 'temperature > 30', labels: {severity: critical}, annotations: {summary: 'it has {{ $value }} degrees'}}]}]`
-	if err := os.WriteFile(filepath.Join(dir, "rules.yml"), []byte(rules), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(path, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr, "--rules.alert.resend-delay=1s")
+	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -136,28 +120,79 @@ func runPrometheus(t *testing.T, config string) {
 		_ = cmd.Wait() // ended by us
 		_ = log.Close()
 		if b, err := os.ReadFile(log.Name()); t.Failed() && err == nil {
-			t.Logf("prometheus said:\n%s", b)
+			t.Logf("%s said:\n%s", program, b)
 		}
 	})
+}
+
+// freeAddr is one that nobody listened on a moment ago.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+const hotRules = `groups: [{name: g, interval: 1s, rules: [{alert: Hot, expr: 'temperature > 30', labels: {severity: critical}, annotations: {summary: 'it has {{ $value }} degrees'}}]}]`
+
+func file(t *testing.T, name, text string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// runPrometheus runs the real one, of Debian's package of that name.
+func runPrometheus(t *testing.T, config string) (addr string) {
+	t.Helper()
+	addr = freeAddr(t)
+	daemon(t, "prometheus", "prometheus", "--config.file="+file(t, "prometheus.yml", config), "--storage.tsdb.path="+t.TempDir(), "--web.listen-address="+addr, "--rules.alert.resend-delay=1s")
+	return addr
+}
+
+// oven is what is scraped; its temperature can be changed.
+func oven(t *testing.T, degrees int64) (host string, hot *atomic.Int64) {
+	t.Helper()
+	hot = new(atomic.Int64)
+	hot.Store(degrees)
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "temperature %d\n", hot.Load()) //nolint:errcheck // to a scraper
+	}))
+	t.Cleanup(target.Close)
+	return strings.TrimPrefix(target.URL, "http://"), hot
+}
+
+// TestVmalertSendsItsAlerts: as Prometheus, whose data it evaluates here.
+func TestVmalertSendsItsAlerts(t *testing.T) {
+	r, _, _ := started(t)
+	host, hot := oven(t, 35)
+	data := runPrometheus(t, fmt.Sprintf("global: {scrape_interval: 1s}\nscrape_configs: [{job_name: oven, static_configs: [{targets: [%q]}]}]\n", host))
+	daemon(t, "vmalert", "victoria-metrics", "-rule="+file(t, "rules.yml", hotRules), "-datasource.url=http://"+data, "-notifier.url="+r.url, "-evaluationInterval=1s", "-httpListenAddr="+freeAddr(t))
+	firing := func() []alerts.Alert { return r.state.Alerts(alerts.Filter{States: []string{alerts.Firing}}) }
+	r.eventually("the alert of vmalert fires", func() bool { return len(firing()) == 1 })
+	if a := firing()[0]; a.Rule != "Hot" || a.Labels.Get("job") != "oven" || a.Labels.Get("severity") != "critical" || a.Annotations.Get("summary") != "it has 35 degrees" {
+		t.Errorf("%+v", a)
+	}
+	hot.Store(20)
+	r.eventually("it resolves", func() bool { return len(firing()) == 0 })
 }
 
 // TestPrometheusSendsItsAlerts: they appear, live on as long as they are sent, and
 // resolve when it says so.
 func TestPrometheusSendsItsAlerts(t *testing.T) {
 	r, _, _ := started(t)
-	var hot atomic.Int64
-	hot.Store(35)
-	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "temperature %d\n", hot.Load()) //nolint:errcheck // to a scraper
-	}))
-	t.Cleanup(target.Close)
-	host := func(url string) string { return strings.TrimPrefix(url, "http://") }
+	host, hot := oven(t, 35)
 	runPrometheus(t, fmt.Sprintf(`
 global: {scrape_interval: 1s, evaluation_interval: 1s}
-rule_files: [rules.yml]
+rule_files: [%q]
 scrape_configs: [{job_name: oven, static_configs: [{targets: [%q]}]}]
 alerting: {alertmanagers: [{api_version: v2, static_configs: [{targets: [%q]}]}]}
-`, host(target.URL), host(r.url)))
+`, file(t, "rules.yml", hotRules), host, strings.TrimPrefix(r.url, "http://")))
 	firing := func() []alerts.Alert { return r.state.Alerts(alerts.Filter{States: []string{alerts.Firing}}) }
 	r.eventually("the alert of Prometheus fires", func() bool { return len(firing()) == 1 })
 	a := firing()[0]

@@ -89,7 +89,7 @@ func (c *Config) Receivers(labels map[string]string) (names []string) {
 }
 
 // Default is the configuration of who has none: everything is logged, grouped by
-// the name of the alert.
+// the name of the alert, at a pace by its severity.
 func Default(external *url.URL, log *slog.Logger) (*Config, error) {
 	file, err := config.Load(defaultFile)
 	if err != nil {
@@ -105,8 +105,17 @@ func Default(external *url.URL, log *slog.Logger) (*Config, error) {
 		integrations: map[string][]notify.Integration{"log": {notify.NewIntegration(logger{log}, always{}, "log", 0, "log")}}}, nil
 }
 
+// The worse it is, the sooner it is told, and told again.
 const defaultFile = `
-route: {receiver: log, group_by: [alertname], group_wait: 1s, group_interval: 1m, repeat_interval: 4h}
+route:
+  receiver: log
+  group_by: [alertname]
+  group_wait: 1s
+  group_interval: 1m
+  repeat_interval: 4h
+  routes:
+  - {matchers: ['severity="critical"'], group_interval: 15s, repeat_interval: 1h}
+  - {matchers: ['severity="info"'], group_wait: 30s, group_interval: 5m, repeat_interval: 24h}
 receivers: [{name: log}]
 `
 

@@ -367,6 +367,23 @@ func TestDefaultLogs(t *testing.T) {
 	}
 }
 
+// Without a file the worse an alert is, the sooner it is told again.
+func TestDefaultBySeverity(t *testing.T) {
+	c, err := amnotify.Default(&url.URL{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, c)
+	for severity, want := range map[string]time.Duration{"critical": time.Hour, "warning": 4 * time.Hour, "": 4 * time.Hour, "info": 24 * time.Hour} {
+		a := fires("alertname", "A"+severity, "severity", severity)
+		a.FiredAt, a.ActiveAt = a.FiredAt.Add(-time.Hour), a.ActiveAt.Add(-time.Hour) // told at once
+		r.put(t, a)
+		if n := r.group(t, r.flush(t)); n.Repeat != want {
+			t.Errorf("severity %q is told again after %s, want %s", severity, n.Repeat, want)
+		}
+	}
+}
+
 func waitFor(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
