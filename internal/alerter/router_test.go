@@ -1,6 +1,7 @@
 package alerter
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,9 +29,11 @@ import (
 // hook is a webhook receiver.
 type hook struct {
 	*httptest.Server
-	mu   sync.Mutex
-	down bool     // mu
-	told []string // mu; as "firing Hot"
+	mu      sync.Mutex
+	down    bool     // mu
+	code    int      // mu; what it answers while it is down; 0: 503
+	refused int      // mu; how often
+	told    []string // mu; as "firing Hot"
 }
 
 func listen(t *testing.T) *hook {
@@ -48,7 +51,8 @@ func listen(t *testing.T) *hook {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.down {
-			w.WriteHeader(http.StatusServiceUnavailable)
+			h.refused++
+			w.WriteHeader(cmp.Or(h.code, http.StatusServiceUnavailable))
 			return
 		}
 		for _, a := range body.Alerts {
@@ -187,6 +191,30 @@ func TestSilenced(t *testing.T) {
 	r.silence(`alertname="Hot"`)
 	r.goesOn(at(3*time.Minute), 20, true)
 	h.want(t, "firing Hot", "resolved Hot")
+}
+
+// A receiver that is busy, or has lost its own database, for many group intervals is
+// told once, when it takes something.
+func TestABusyReceiver(t *testing.T) {
+	for _, code := range []int{http.StatusTooManyRequests, http.StatusInternalServerError} {
+		h := listen(t)
+		h.down, h.code = true, code
+		r := route(t, tell(t, alertstest.NewLog(), at(-time.Minute), at(-time.Minute)), memory.New(), h.URL)
+		r.goesOn(at(0), 20, true)
+		r.goesOn(at(2*time.Minute), 40, true)
+		refusals := func() int { h.mu.Lock(); defer h.mu.Unlock(); return h.refused }
+		for end := time.Now().Add(2 * time.Minute); refusals() < 3; time.Sleep(10 * time.Millisecond) { // the group interval is 100 ms, a first wait half a second at least
+			if time.Now().After(end) {
+				t.Fatalf("%d: asked %d times in two minutes", code, refusals())
+			}
+		}
+		h.mu.Lock()
+		h.down = false
+		h.mu.Unlock()
+		h.want(t, "firing Hot")
+		r.goesOn(at(3*time.Minute), 20, true)
+		h.want(t, "firing Hot", "resolved Hot")
+	}
 }
 
 func (r *routed) silence(matcher string) (id string) {

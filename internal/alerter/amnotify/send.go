@@ -53,10 +53,18 @@ func (n *Notifier) Send(ctx context.Context, m alerts.Notification) (data []byte
 	switch {
 	case err == nil:
 		return keep(store), nil
-	case again || ctx.Err() != nil:
+	case again || passes(err) || ctx.Err() != nil:
 		return nil, fmt.Errorf("receiver %s: %w", m.Receiver, err)
 	}
 	return nil, fmt.Errorf("receiver %s: %w: %w", m.Receiver, err, ErrPermanent)
+}
+
+// passes tells whether an error that upstream takes for final is one of the moment: that
+// there are too many notifications now (429, which most of its receivers would drop),
+// or a credential that is being replaced (401, 403).
+func passes(err error) bool {
+	var why *notify.ErrorWithReason
+	return errors.As(err, &why) && (why.Reason == notify.RateLimitedReason || why.Reason == notify.AuthErrorReason)
 }
 
 // receiverOf is the name in a ClaimKey's Receiver: name/kind/index.
