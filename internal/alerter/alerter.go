@@ -140,7 +140,7 @@ func New(o Options) (a *Alerter, err error) {
 		FailOpen: alerts.Severity(o.Config.Redis.FailOpenSeverity), Metrics: o.Metrics.deliver, Logger: o.Logger})
 	close(made)
 	a.teller = NewTeller(TellerOptions{Log: a.record, State: a.state, Leads: a.lead.Leads, PolicyOf: a.PolicyOf, Metrics: o.Metrics.own, Logger: o.Logger})
-	a.escalator = NewEscalator(EscalatorOptions{Log: a.record, State: a.state, Router: a.router, Leads: a.lead.Leads, Look: look, Logger: o.Logger})
+	a.escalator = NewEscalator(EscalatorOptions{Log: a.record, State: a.state, Router: a.router, Leads: a.lead.Leads, Look: look, Metrics: o.Metrics.own, Logger: o.Logger})
 	a.evaluator = NewEvaluator(EvaluatorOptions{Engines: a.engines, Watermark: a.intake.Watermark, Offset: time.Duration(o.Config.QueryOffset), Since: a.since,
 		Tell: a.teller.Tell, Metrics: o.Metrics.own, Logger: o.Logger})
 	if a.others, err = a.newOthers(); err != nil {

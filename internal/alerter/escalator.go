@@ -23,8 +23,9 @@ type EscalatorOptions struct {
 	// Leads tells whether this replica steps; all of them have people told.
 	Leads func() bool
 	// Look is told of the incidents that somebody is to be told of.
-	Look   func(alerts.ClaimKey)
-	Logger *slog.Logger
+	Look    func(alerts.ClaimKey)
+	Metrics *Metrics
+	Logger  *slog.Logger
 }
 
 // Escalator goes through the levels of incidents. What is due is written into the log
@@ -81,10 +82,16 @@ func (x *Escalator) Run(ctx context.Context) error {
 // Step does what is due of all incidents at a time.
 func (x *Escalator) Step(ctx context.Context, now time.Time) {
 	seen := make(map[string]stepped, len(x.next))
+	saw := sight{status: map[alerts.Status]int{}}
 	for f := (alerts.Filter{}); ; {
 		page := x.o.State.Incidents(f)
 		for i := range page {
-			seen[page[i].ID] = x.one(ctx, &page[i], now)
+			s := x.one(ctx, &page[i], now)
+			seen[page[i].ID] = s
+			if !x.o.Leads() {
+				s.at = time.Time{} // another looks after it
+			}
+			saw.add(&page[i], s.at, now)
 		}
 		if len(page) < alerts.MaxList || ctx.Err() != nil {
 			break
@@ -92,6 +99,7 @@ func (x *Escalator) Step(ctx context.Context, now time.Time) {
 		f.Behind = page[len(page)-1].Cursor()
 	}
 	x.next = seen
+	x.o.Metrics.saw(saw)
 }
 
 // one looks at one incident.
@@ -124,9 +132,12 @@ func (x *Escalator) one(ctx context.Context, i *alerts.Incident, now time.Time) 
 		if !ok {
 			return nil, nil
 		}
-		events, _ := escalation.Step(&fresh, now, x.o.Router.around(ctx, &fresh, now))
+		events, _ = escalation.Step(&fresh, now, x.o.Router.around(ctx, &fresh, now))
 		return events, nil
 	})
+	if err == nil {
+		x.o.Metrics.escalated.Add(float64(len(events)))
+	}
 	if err != nil && ctx.Err() == nil {
 		x.said.Warn("log", "the log of alerts does not take that an incident escalates: nobody is told before it does", "incident", i.ID, "error", err)
 	}

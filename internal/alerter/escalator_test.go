@@ -74,7 +74,7 @@ func (l *ladder) replica() (end func()) {
 	d := deliver.New(deliver.Options{Claims: l.store, Log: l.log, State: state, Group: r.Group, Send: l.send,
 		Final: func(error) bool { return false }, Rank: func() int { return 0 }, FailOpen: "critical",
 		Metrics: deliver.NewMetrics(prometheus.NewRegistry()), Logger: quiet})
-	x := NewEscalator(EscalatorOptions{Log: l.log, State: state, Router: r, Leads: func() bool { return true }, Look: d.Look, Logger: quiet})
+	x := NewEscalator(EscalatorOptions{Log: l.log, State: state, Router: r, Leads: func() bool { return true }, Look: d.Look, Metrics: NewMetrics(prometheus.NewRegistry()), Logger: quiet})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
