@@ -47,6 +47,11 @@ var planted = map[string]string{
 	"destinations[].headers[].value": plant("Header"),
 	"destinations[].auth.oauth2.client_secret":  plant("ClientSecret"),
 	"destinations[].auth.oauth2.params[].value": plant("Param"),
+	"alerter.link_secret":                       plant("LinkSecret"),
+	"alerter.redis.password":                    plant("RedisPassword"),
+	"alerter.redis.sentinel_password":           plant("SentinelPassword"),
+	"alerter.alertmanagers[].headers[].value":   plant("PushHeader"),
+	"alerter.heartbeat.url":                     plant("Heartbeat"), // a token in the address
 }
 
 // further are secrets that are no key of their own.
@@ -299,6 +304,12 @@ func TestNoSecretIsToldAnywhere(t *testing.T) {
 		fmt.Sprintf("queue: {dir: %q, max_bytes: 256MiB, listen: %q, monitor_listen: %q, token: \"${file:%s}\"}\n", filepath.Join(dir, "data-up"), listen, monitor, token))
 	begin("worker", harness.Worker, nil, common+"destinations: [{name: mine, protocol: debug}]\n"+
 		fmt.Sprintf("queue: {url: \"nats://%s@%s\", monitor_urls: [\"http://%s\"]}\n", planted["queue.url"], listen, monitor))
+	// Of an alerter nothing that it tells or asks answers.
+	begin("alerter", harness.Alerter, nil, common+
+		fmt.Sprintf("queue: {url: \"nats://%s@%s\", monitor_urls: [\"http://%s\"]}\n", planted["queue.url"], listen, monitor)+
+		fmt.Sprintf("alerter:\n  rules: [%q]\n  external_url: http://alerts.example\n  link_secret: %q\n", put("rules.yaml", "groups: [{name: g, interval: 1s, rules: [{alert: Always, expr: 'vector(1) > 0', labels: {severity: critical}}]}]\n"), planted["alerter.link_secret"])+
+		fmt.Sprintf("  redis: {addrs: [\"127.0.0.1:1\"], sentinel_master: m, password: %q, sentinel_password: %q}\n", planted["alerter.redis.password"], planted["alerter.redis.sentinel_password"])+
+		fmt.Sprintf("  alertmanagers: [{name: other, url: %q, headers: [{name: X-Push, value: %q}]}]\n  heartbeat: {url: \"%s/%s\"}\n", c.http.URL, planted["alerter.alertmanagers[].headers[].value"], c.http.URL, planted["alerter.heartbeat.url"]))
 	begin("gateway", harness.Gateway, nil, common+
 		fmt.Sprintf("queue: {dir: %q, max_bytes: 256MiB, listen: %q, user: u, password: \"${env:PLANT_PASSWORD}\"}\n", filepath.Join(dir, "data-gateway"), second))
 
@@ -322,7 +333,7 @@ func TestNoSecretIsToldAnywhere(t *testing.T) {
 					t.Errorf("%s: %s of %s with a wrong credential: %d", p.name, path, x[0], code)
 				}
 			}
-			if p.name != "worker" {
+			if p.name != "worker" && p.name != "alerter" {
 				h.ask(http.MethodPost, "http://"+p.http+"/v1/logs", "{}", x[0], x[1], "Content-Type", "application/json")
 			}
 			h.command([]string{"PENSTOCK_TOKEN=" + strings.TrimPrefix(x[1], "Bearer ")}, "status", "--admin", p.admin)

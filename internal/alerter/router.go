@@ -228,7 +228,8 @@ func (r *Router) Group(ctx context.Context, k alerts.ClaimKey) (n alerts.Notific
 	}
 	if n := r.have(k.Tenant); n != nil {
 		if g, ok := n.Group(ctx, k); ok {
-			return g, true
+			r.renew(&g)
+			return g, len(g.Alerts) > 0
 		}
 	}
 	sent, ok := r.o.State.Sent(k)
@@ -246,6 +247,21 @@ func (r *Router) Group(ctx context.Context, k alerts.ClaimKey) (n alerts.Notific
 		}
 	}
 	return out, len(out.Alerts) > 0
+}
+
+// renew has a group say what the state says, which the notifiers get a little later: an
+// alert that has ended has, and one that fires anew has not; whether that is muted is
+// known then.
+func (r *Router) renew(n *alerts.Notification) {
+	n.Alerts = slices.DeleteFunc(n.Alerts, func(a alerts.Alert) bool {
+		now, ok := r.o.State.Alert(a.Key)
+		return ok && now.ResolvedAt.IsZero() && !a.ResolvedAt.IsZero()
+	})
+	for i := range n.Alerts {
+		if now, ok := r.o.State.Alert(n.Alerts[i].Key); ok {
+			n.Alerts[i] = now
+		}
+	}
 }
 
 // ack is the link for an incident.

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/penstock-otel/penstock/internal/alerting"
@@ -136,7 +137,8 @@ func (t *target) post(ctx context.Context, body []byte) (again bool, err error) 
 	if resp.StatusCode/100 == 2 {
 		return false, nil
 	}
-	err = fmt.Errorf("it answers %s: %s", resp.Status, strconv.Quote(string(said[:min(len(said), maxSaid)])))
+	text := t.masked(string(said)) // before it is cut: a part of a secret is one
+	err = fmt.Errorf("it answers %s: %s", resp.Status, strconv.Quote(text[:min(len(text), maxSaid)]))
 	switch resp.StatusCode {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		return false, err
@@ -164,4 +166,15 @@ func (t *target) close() {
 	if t.client != nil {
 		t.client.CloseIdleConnections()
 	}
+}
+
+// masked is what a target says without what it was told in confidence: some answer with
+// the headers that they got.
+func (t *target) masked(text string) string {
+	for _, h := range t.headers {
+		if v := h.Value.Reveal(); v != "" {
+			text = strings.ReplaceAll(text, v, config.Redacted)
+		}
+	}
+	return text
 }
