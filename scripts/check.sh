@@ -16,6 +16,7 @@ step "go.mod and go.sum are tidy"
 go mod tidy -diff
 (cd integration && go mod tidy -diff)
 (cd conformance/collector && go mod tidy -diff)
+(cd bench/otelcol/builder && go mod tidy -diff)
 
 step "go vet"
 go vet ./...
