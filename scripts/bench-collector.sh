@@ -24,14 +24,14 @@ if [ "${1:-}" = pin ]; then
 	echo "$pins/go.mod and go.sum are what the builder finds for the manifest"
 fi
 
-stamp=$(cat $pins/manifest.yaml $pins/go.mod $pins/go.sum $pins/builder/go.mod $pins/builder/go.sum "$0" | sha256sum)
+stamp=$(cat $pins/manifest.yaml $pins/go.mod $pins/go.sum $pins/builder/go.mod $pins/builder/go.sum scripts/bench-collector.sh | sha256sum)
 if [ -x bin/otelcol-bench ] && [ "$(cat bin/otelcol-bench.sum 2>/dev/null)" = "$stamp" ]; then
 	echo "bin/otelcol-bench is up to date"
 	exit 0
 fi
 while read -r module version; do
 	grep -qF "$module $version" $pins/go.mod || {
-		echo "$pins/go.mod does not have $module $version of the manifest: run $0 pin" >&2
+		echo "$pins/go.mod does not have $module $version of the manifest: run scripts/bench-collector.sh pin" >&2
 		exit 1
 	}
 done < <(sed -n 's/.*gomod: //p' $pins/manifest.yaml)

@@ -42,8 +42,9 @@ if [ "$what" != integration ]; then
 	go test -count=1 -run Alloc ./internal/otlp ./internal/tenant ./internal/worker ./pkg/codec
 fi
 if [ "$what" != unit ]; then
-	echo "--- the OpenTelemetry Collector, a client of the integration tests"
+	echo "--- the OpenTelemetry Collector, a client of the integration tests, and as the benchmark has it"
 	./scripts/collector.sh
+	./scripts/bench-collector.sh
 	echo "--- integration tests: real binaries and servers"
 	(cd integration && CGO_ENABLED=1 GOCOVERDIR="$data/integration" go test -race -count=1 -timeout 50m ./...)
 fi

@@ -188,13 +188,17 @@ func retryable(c codes.Code) bool {
 	return false
 }
 
+// nothingRejected is the reply of the Collector to what it takes whole: an empty
+// partial_success, which OTLP 1.11 calls full success.
+const nothingRejected = "\x0a\x00"
+
 // invoke sends bytes; a partial success is an error.
 func invoke(ctx context.Context, conn *grpc.ClientConn, sig otlp.Signal, b []byte, o ...grpc.CallOption) error {
 	var reply []byte
 	if err := conn.Invoke(ctx, method(sig), &b, &reply, o...); err != nil {
 		return err
 	}
-	if len(reply) > 0 {
+	if len(reply) > 0 && string(reply) != nothingRejected {
 		return status.Errorf(codes.Internal, "%d bytes of partial success", len(reply))
 	}
 	return nil
