@@ -39,7 +39,7 @@ if [ "$what" != integration ]; then
 	CGO_ENABLED=1 go test -race -covermode=atomic -timeout 10m ./... -args -test.gocoverdir="$data/unit"
 	# The race detector allocates, so what must not allocate is counted without it.
 	echo "--- allocations"
-	go test -count=1 -run Alloc ./internal/otlp ./internal/tenant ./internal/worker ./pkg/codec
+	go test -count=1 -run Alloc ./internal/otlp ./internal/tenant ./internal/worker ./pkg/codec ./bench/path
 fi
 if [ "$what" != unit ]; then
 	echo "--- the OpenTelemetry Collector, a client of the integration tests, and as the benchmark has it"
