@@ -20,6 +20,8 @@ type Shape struct {
 	// point: 32 bytes more, and a new series each time, so not for a real
 	// metrics backend.
 	PointIDs bool
+	// Story is what traces tell.
+	Story Story
 }
 
 // Generator makes requests of one source. Not safe for concurrent use; making
@@ -71,6 +73,9 @@ func (g *Generator) Append(dst []byte, sig otlp.Signal, items int, now time.Time
 	if sig == otlp.Metrics {
 		return g.appendMetrics(dst, items, uint64(now.UnixNano()))
 	}
+	if sig == otlp.Traces && g.shape.Story != Shop {
+		return g.appendStory(dst, items, uint64(now.UnixNano()))
+	}
 	blocks := min(g.shape.Resources, items)
 	for i := range blocks {
 		n := items / blocks
@@ -84,8 +89,7 @@ func (g *Generator) Append(dst []byte, sig otlp.Signal, items int, now time.Time
 
 // appendBlock adds one ResourceSpans or ResourceLogs with n items.
 func (g *Generator) appendBlock(dst []byte, sig otlp.Signal, n int, now uint64) []byte {
-	src := &pool()[g.pod]
-	g.pod = (g.pod + 7) % len(pool()) // 7 and 24 share no factor: every pod gets its turn
+	src := g.nextPod()
 	g.picked = g.picked[:0]
 	size := 0
 	left := 0 // spans that the trace under way still gets
@@ -94,13 +98,7 @@ func (g *Generator) appendBlock(dst []byte, sig otlp.Signal, n int, now uint64) 
 		g.picked = append(g.picked, t)
 		size += len(t.b)
 	}
-	inner := len(src.scope) + size
-	dst = append(dst, tagRepeated)
-	dst = appendLen(dst, len(src.resource)+1+sizeVarint(inner)+inner+len(blockTail))
-	dst = append(dst, src.resource...)
-	dst = append(dst, tagInner)
-	dst = appendLen(dst, inner)
-	dst = append(dst, src.scope...)
+	dst = openBlock(dst, src, size)
 	g.trace = trace{}
 	for _, t := range g.picked {
 		at := len(dst)
@@ -108,6 +106,25 @@ func (g *Generator) appendBlock(dst []byte, sig otlp.Signal, n int, now uint64) 
 		g.patch(dst[at:], t, now)
 	}
 	return append(dst, blockTail...)
+}
+
+// nextPod is whose telemetry the next block is.
+func (g *Generator) nextPod() *source {
+	src := &pool()[g.pod]
+	g.pod = (g.pod + 7) % len(pool()) // 7 and 24 share no factor: every pod gets its turn
+	return src
+}
+
+// openBlock adds what comes before the items of a block, which are size bytes.
+func openBlock(dst []byte, src *source, size int) []byte {
+	inner := len(src.scope) + size
+	dst = append(dst, tagRepeated)
+	dst = appendLen(dst, len(src.resource)+1+sizeVarint(inner)+inner+len(blockTail))
+	dst = append(dst, src.resource...)
+	dst = append(dst, tagInner)
+	dst = appendLen(dst, inner)
+	dst = append(dst, src.scope...)
+	return dst
 }
 
 // blockTail is the schema_url of Resource{Spans,Logs,Metrics}.
@@ -135,14 +152,19 @@ func (g *Generator) patch(b []byte, t *template, now uint64) {
 	if t.root || g.trace.hi == 0 || t.parent == 0 && r>>62 == 0 {
 		g.trace = trace{hi: g.r.next() | 1, lo: g.r.next(), parent: g.r.next() | 1}
 	}
-	putID(b, t.trace, g.trace.hi)
-	putID(b, t.trace+8, g.trace.lo)
-	putID(b, t.span, id)
-	if t.parent != 0 {
-		putID(b, t.parent, g.trace.parent)
-	}
+	stamp(b, t, id, r, g.trace, now)
 	if t.root || r>>62 == 1 {
 		g.trace.parent = id // what follows was called by this one
+	}
+}
+
+// stamp writes ids, times and the digits that vary. r is a fresh random number.
+func stamp(b []byte, t *template, id, r uint64, tr trace, now uint64) {
+	putID(b, t.trace, tr.hi)
+	putID(b, t.trace+8, tr.lo)
+	putID(b, t.span, id)
+	if t.parent != 0 {
+		putID(b, t.parent, tr.parent)
 	}
 	took := t.took>>1 + mulHigh(r, t.took)
 	start := now - took - r>>44 // up to a millisecond ago

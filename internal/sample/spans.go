@@ -23,6 +23,13 @@ func newSpanPool(s *service, r *rng) *spanPool {
 	for range 48 {
 		p.roots = append(p.roots, serverSpan(s, r))
 	}
+	for i := range p.roots {
+		if t := &p.roots[i]; t.parent == 0 {
+			p.entries = append(p.entries, t)
+		} else {
+			p.remotes = append(p.remotes, t)
+		}
+	}
 	for range 144 {
 		switch n := r.below(10); {
 		case n < 5 && len(s.tables) > 0:

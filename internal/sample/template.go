@@ -29,7 +29,12 @@ type source struct {
 	logs     []template
 }
 
-type spanPool struct{ roots, children []template }
+// spanPool has the spans of a service. entries and remotes are those of roots that
+// begin a trace, and that another service called.
+type spanPool struct {
+	roots, children  []template
+	entries, remotes []*template
+}
 
 // pool holds every template of spans and logs. It is made once, from a seed of
 // its own, and never changed.
