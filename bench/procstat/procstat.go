@@ -19,9 +19,11 @@ const tick = 10 * time.Millisecond
 // Usage is what a process used since it started.
 type Usage struct {
 	CPU       time.Duration // user and system, to 10 ms
-	RSS       int64         // bytes resident now
-	PeakRSS   int64         // bytes resident at most
-	Written   int64         // bytes the process caused to be sent to storage
+	User      time.Duration // its parts
+	System    time.Duration
+	RSS       int64 // bytes resident now
+	PeakRSS   int64 // bytes resident at most
+	Written   int64 // bytes the process caused to be sent to storage
 	Threads   int
 	OpenFiles int // file descriptors
 }
@@ -68,7 +70,8 @@ func readStat(path string, u *Usage) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	u.CPU, u.Threads = time.Duration(v[0]+v[1])*tick, int(v[2])
+	u.User, u.System, u.Threads = time.Duration(v[0])*tick, time.Duration(v[1])*tick, int(v[2])
+	u.CPU = u.User + u.System
 	return nil
 }
 

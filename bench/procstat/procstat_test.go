@@ -61,7 +61,7 @@ func TestNameOfTheProgramMayHoldAnything(t *testing.T) {
 	if err := readStat(path, &u); err != nil {
 		t.Fatal(err)
 	}
-	if u.CPU != 3*time.Second || u.Threads != 7 {
+	if u.CPU != 3*time.Second || u.User != 2500*time.Millisecond || u.System != 500*time.Millisecond || u.Threads != 7 {
 		t.Errorf("read %s and %d threads, want 3s and 7", u.CPU, u.Threads)
 	}
 	for _, bad := range []string{"12 (a) S 1", "12 (a) S 1 2 3 4 5 6 7 8 9 10 x 50 0 0 20 0 7 0 99"} {
