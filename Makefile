@@ -6,10 +6,10 @@ COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 PKG     := github.com/penstock-otel/penstock/internal/app
 LDFLAGS := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT)
 
-.PHONY: build run check test unit integration docs bench fuzz conformance clean help
+.PHONY: build run check test unit integration docs bench bench-compare fuzz conformance clean help
 
 help: ## what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 build: ## the four binaries, into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
@@ -32,8 +32,12 @@ integration: ## the tests with real binaries and servers alone
 docs: ## write the references that the program prints
 	./scripts/docs.sh write
 
-bench: ## throughput, CPU and memory of the whole path; results into bench/results/
-	$(GO) run ./bench -scenarios traces,metrics,logs -duration 20s -results bench/results
+bench: ## throughput, CPU, memory and latency of the whole path; results into bench/results/
+	$(GO) run ./bench run -scenarios traces100,metrics1000,logs512,small10,half -duration 20s -results bench/results
+
+bench-compare: ## Penstock and the OpenTelemetry Collector, turn by turn; results into bench/results/
+	./scripts/bench-collector.sh
+	$(GO) run ./bench compare -turns 3 -duration 20s -results bench/results
 
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	./scripts/fuzz.sh

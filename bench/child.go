@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/penstock-otel/penstock/bench/load"
 )
 
 // penstockBinary builds cmd/penstock of this tree, unless one is given.
@@ -47,9 +49,11 @@ type child struct {
 	err  error
 }
 
-// start runs a process. withPipes opens its standard input and output.
-func start(dir, name, path string, withPipes bool, args ...string) (*child, error) {
-	c := &child{name: name, cmd: exec.Command(path, args...), log: filepath.Join(dir, name+".log"), done: make(chan struct{})}
+// spawn starts a process. withPipes opens its standard input and output; env is
+// added to that of this process.
+func spawn(dir, name string, withPipes bool, env []string, argv ...string) (*child, error) {
+	c := &child{name: name, cmd: exec.Command(argv[0], argv[1:]...), log: filepath.Join(dir, name+".log"), done: make(chan struct{})}
+	c.cmd.Env = append(os.Environ(), env...)
 	log, err := os.Create(c.log)
 	if err != nil {
 		return nil, err
@@ -77,9 +81,40 @@ func start(dir, name, path string, withPipes bool, args ...string) (*child, erro
 	return c, nil
 }
 
+func (c *child) pid() int { return c.cmd.Process.Pid }
+
 func (c *child) wait() {
 	c.err = c.cmd.Wait()
 	close(c.done)
+}
+
+// finish ends a generator and reads its result.
+func finish(c *child) (load.Result, error) {
+	closed := c.in.Close()
+	b, err := io.ReadAll(c.out)
+	c.wait()
+	if err = errors.Join(err, closed, c.err); err != nil {
+		return load.Result{}, fmt.Errorf("generator: %w\n%s", err, c.tail())
+	}
+	return load.Decode(b)
+}
+
+// says reads from the output of a process the line that it must say next.
+func (c *child) says(line string) error {
+	got := make([]byte, len(line))
+	if _, err := io.ReadFull(c.out, got); err != nil || string(got) != line {
+		return fmt.Errorf("%s says %q, want %q: %w\n%s", c.name, got, line, err, c.tail())
+	}
+	return nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // tail is the end of the child's log, for error messages.

@@ -5,12 +5,12 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"time"
+
+	"github.com/penstock-otel/penstock/bench/load"
 )
 
 // Noisy is what a tenant far above its quota does to another.
@@ -27,66 +27,52 @@ type Noisy struct {
 
 // NoisyPair is one window without and one with the noisy tenant.
 type NoisyPair struct {
-	Alone  generated `json:"alone"`
-	Beside generated `json:"beside_noisy"`
-	Noisy  generated `json:"noisy"`
+	Alone  load.Result `json:"alone"`
+	Beside load.Result `json:"beside_noisy"`
+	Noisy  load.Result `json:"noisy"`
 }
 
 type noisyOptions struct {
-	dir, penstock, results, durability string
-	rate, times                        float64
-	quota, pairs                       int
-	idle                               bool
-	window                             time.Duration
-	set                                list
+	common
+	rate, times  float64
+	quota, pairs int
+	idle         bool
+	window       time.Duration
 }
 
 // runNoisy measures the latency of one tenant in turns, alone and beside another
 // that sends many times its quota and takes no refusal for an answer.
 func runNoisy(ctx context.Context, args []string, out, errs io.Writer) error {
 	var o noisyOptions
-	f := flag.NewFlagSet("bench noisy", flag.ContinueOnError)
-	f.SetOutput(errs)
-	f.StringVar(&o.dir, "dir", "", "where the data directory is made (default: the system's temporary directory)")
-	f.StringVar(&o.penstock, "penstock", "", "binary to measure (default: built from this tree)")
-	f.StringVar(&o.results, "results", "", "directory to write a result file to (default: none)")
-	f.StringVar(&o.durability, "durability", "strict", "queue.durability")
+	f := o.flagSet("noisy", errs)
 	f.Float64Var(&o.rate, "rate", 20_000, "spans a second of the quiet tenant, 100 a request")
 	f.IntVar(&o.quota, "quota", 5_000, "items_per_second of the noisy tenant")
 	f.Float64Var(&o.times, "times", 10, "how many times its quota the noisy tenant sends")
 	f.BoolVar(&o.idle, "idle", true, "the noisy tenant's generator runs when nobody else wants the core (SCHED_IDLE): in life it has its own")
 	f.IntVar(&o.pairs, "pairs", 7, "windows of each kind")
 	f.DurationVar(&o.window, "window", 6*time.Second, "length of a window")
-	f.Var(&o.set, "set", "key=value handed to penstock up; may be repeated")
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
 		return err
 	}
-	bin, cleanup, err := penstockBinary(ctx, o.penstock)
+	cleanup, err := o.prepare(ctx)
 	if err != nil {
 		return err
 	}
 	defer cleanup()
-	n, err := measureNoisy(ctx, o, bin, errs)
+	n, err := measureNoisy(ctx, o, errs)
 	if err != nil {
 		return err
 	}
-	r := newReport(append([]string{"noisy"}, args...), options{durability: o.durability}, nil)
+	r := newReport(append([]string{"noisy"}, args...), o.common)
 	r.Noisy = &n
 	fmt.Fprintf(out, "quiet tenant of %.0f spans/s: p99 beside one that sends %.0f on a quota of %d is %.2f of that alone (median of %d)\n",
 		n.Rate, n.Offered, n.Quota, n.Ratio, len(n.Windows))
-	if o.results == "" {
-		return nil
-	}
-	path, err := r.write(o.results)
-	if err == nil {
-		fmt.Fprintln(errs, "wrote", path)
-	}
-	return err
+	return r.save(o.results, errs)
 }
 
-func measureNoisy(ctx context.Context, o noisyOptions, bin string, errs io.Writer) (n Noisy, err error) {
+func measureNoisy(ctx context.Context, o noisyOptions, errs io.Writer) (n Noisy, err error) {
 	n.Rate, n.Quota, n.Offered, n.Idle = o.rate, o.quota, o.times*float64(o.quota), o.idle
-	s, err := build(ctx, o.dir, bin, o.durability, fmt.Sprintf("tenants:\n  overrides:\n    - {name: noisy, items_per_second: %d}\n", o.quota), o.set)
+	s, err := build(ctx, o.common, false, false, "", penstock(fmt.Sprintf("tenants:\n  overrides:\n    - {name: noisy, items_per_second: %d}\n", o.quota), ""))
 	if err != nil {
 		return n, err
 	}
@@ -98,16 +84,17 @@ func measureNoisy(ctx context.Context, o noisyOptions, bin string, errs io.Write
 	for i := range o.pairs {
 		var p NoisyPair
 		alone := func() (err error) {
-			p.Alone, err = s.live(ctx, o.rate, o.window, "-tenant", "quiet")
+			p.Alone, err = s.live(ctx, o.rate, o.window, "quiet")
 			return err
 		}
 		beside := func() (err error) {
-			noisy, err := start(s.dir, "noisy", "chrt", true, policy, "0", s.self, "generate", "-target", s.grpc, "-signal", "traces", "-items", strconv.Itoa(liveItems),
-				"-clients", strconv.Itoa(liveClients), "-rate", fmt.Sprint(n.Offered), "-tenant", "noisy", "-stubborn", "-seed", "2")
+			l := kind("traces", liveItems, 4, liveClients)
+			l.Target, l.Rate, l.Tenant, l.Stubborn, l.Seed = s.grpc, n.Offered, "noisy", true, 2
+			noisy, err := spawn(s.dir, "noisy", true, nil, append([]string{"chrt", policy, "0", s.self, "generate"}, l.Args()...)...)
 			if err != nil {
 				return err
 			}
-			p.Beside, err = s.live(ctx, o.rate, o.window, "-tenant", "quiet")
+			p.Beside, err = s.live(ctx, o.rate, o.window, "quiet")
 			g, ended := finish(noisy)
 			p.Noisy = g
 			return errors.Join(err, ended)
@@ -124,12 +111,12 @@ func measureNoisy(ctx context.Context, o noisyOptions, bin string, errs io.Write
 		if p.Noisy.Failed == 0 {
 			return n, errors.New("the noisy tenant was never refused: the figures compare nothing")
 		}
-		fmt.Fprintf(errs, "p99 %.1f ms alone, %.1f ms beside the noisy one, of which %d requests were refused and %d items taken\n", p.Alone.P99, p.Beside.P99, p.Noisy.Failed, p.Noisy.AckedItems)
+		fmt.Fprintf(errs, "p99 %.1f ms alone, %.1f ms beside the noisy one, of which %d requests were refused and %d items taken\n", p.Alone.Latency.P99, p.Beside.Latency.P99, p.Noisy.Failed, p.Noisy.AckedItems)
 		n.Windows = append(n.Windows, p)
 	}
 	var ratios []float64
 	for _, p := range n.Windows {
-		ratios = append(ratios, p.Beside.P99/p.Alone.P99)
+		ratios = append(ratios, p.Beside.Latency.P99/p.Alone.Latency.P99)
 	}
 	slices.Sort(ratios)
 	n.Ratio = ratios[len(ratios)/2]

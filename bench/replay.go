@@ -7,13 +7,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/penstock-otel/penstock/bench/load"
 )
 
 // Replay is what a replay at its default rate does to live traffic.
@@ -27,71 +28,57 @@ type Replay struct {
 
 // ReplayPair is one window without and one with a replay, side by side in time.
 type ReplayPair struct {
-	Alone  generated `json:"alone"`
-	Beside generated `json:"beside_replay"`
+	Alone  load.Result `json:"alone"`
+	Beside load.Result `json:"beside_replay"`
 	// Ended: the replay was over before the window, so that Beside is in part alone.
 	Ended bool `json:"replay_ended_before,omitempty"`
 }
 
 type replayOptions struct {
-	dir, penstock, results, durability string
-	rate                               float64
-	pairs                              int
-	window, fill                       time.Duration
-	set                                list
+	common
+	rate         float64
+	pairs        int
+	window, fill time.Duration
 }
 
 // runReplay measures the latency of live requests in turns, alone and while a
 // replay of what is stored runs at its default rate.
 func runReplay(ctx context.Context, args []string, out, errs io.Writer) error {
 	var o replayOptions
-	f := flag.NewFlagSet("bench replay", flag.ContinueOnError)
-	f.SetOutput(errs)
-	f.StringVar(&o.dir, "dir", "", "where the data directory is made (default: the system's temporary directory)")
-	f.StringVar(&o.penstock, "penstock", "", "binary to measure (default: built from this tree)")
-	f.StringVar(&o.results, "results", "", "directory to write a result file to (default: none)")
-	f.StringVar(&o.durability, "durability", "strict", "queue.durability")
+	f := o.flagSet("replay", errs)
 	f.Float64Var(&o.rate, "rate", 60_000, "live spans a second, 100 a request")
 	f.IntVar(&o.pairs, "pairs", 7, "windows of each kind")
 	f.DurationVar(&o.window, "window", 6*time.Second, "length of a window")
 	f.DurationVar(&o.fill, "fill", 5*time.Second, "load as fast as possible before, which is what is replayed")
-	f.Var(&o.set, "set", "key=value handed to penstock up; may be repeated")
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
 		return err
 	}
-	bin, cleanup, err := penstockBinary(ctx, o.penstock)
+	cleanup, err := o.prepare(ctx)
 	if err != nil {
 		return err
 	}
 	defer cleanup()
-	m, err := measureReplay(ctx, o, bin, errs)
+	m, err := measureReplay(ctx, o, errs)
 	if err != nil {
 		return err
 	}
-	r := newReport(append([]string{"replay"}, args...), options{durability: o.durability}, nil)
+	r := newReport(append([]string{"replay"}, args...), o.common)
 	r.Replay = &m
 	fmt.Fprintf(out, "live %.0f spans/s: p99 beside a replay is %.2f of that without (median of %d); %d items replayed\n", m.Rate, m.Ratio, len(m.Windows), m.Replayed)
-	if o.results == "" {
-		return nil
-	}
-	path, err := r.write(o.results)
-	if err == nil {
-		fmt.Fprintln(errs, "wrote", path)
-	}
-	return err
+	return r.save(o.results, errs)
 }
 
-func measureReplay(ctx context.Context, o replayOptions, bin string, errs io.Writer) (r Replay, err error) {
+func measureReplay(ctx context.Context, o replayOptions, errs io.Writer) (r Replay, err error) {
 	r.Rate = o.rate
-	s, err := build(ctx, o.dir, bin, o.durability, "", o.set)
+	s, err := build(ctx, o.common, false, false, "", penstock("", ""))
 	if err != nil {
 		return r, err
 	}
 	defer s.clear()
 	admin, up := s.admin, s.up
-	live := func(window time.Duration) (generated, error) { return s.live(ctx, o.rate, window) }
+	live := func(window time.Duration) (load.Result, error) { return s.live(ctx, o.rate, window, "") }
 	// What is replayed: more than a window takes at the default rate.
-	if _, err := s.live(ctx, 0, o.fill); err != nil {
+	if _, err := s.live(ctx, 0, o.fill, ""); err != nil {
 		return r, fmt.Errorf("%w\n%s", err, up.tail())
 	}
 	to := time.Now()
@@ -128,7 +115,7 @@ func measureReplay(ctx context.Context, o replayOptions, bin string, errs io.Wri
 				return r, fmt.Errorf("%w\n%s", err, up.tail())
 			}
 		}
-		fmt.Fprintf(errs, "p99 %.1f ms alone, %.1f ms beside a replay\n", p.Alone.P99, p.Beside.P99)
+		fmt.Fprintf(errs, "p99 %.1f ms alone, %.1f ms beside a replay\n", p.Alone.Latency.P99, p.Beside.Latency.P99)
 		if p.Ended {
 			fmt.Fprintln(errs, "the replay was over before its window was: give it more by -fill")
 		}
@@ -139,7 +126,7 @@ func measureReplay(ctx context.Context, o replayOptions, bin string, errs io.Wri
 	}
 	var ratios []float64
 	for _, p := range r.Windows {
-		ratios = append(ratios, p.Beside.P99/p.Alone.P99)
+		ratios = append(ratios, p.Beside.Latency.P99/p.Alone.Latency.P99)
 	}
 	slices.Sort(ratios)
 	r.Ratio = ratios[len(ratios)/2]
@@ -153,12 +140,13 @@ const (
 )
 
 // live is load on a schedule, or without a rate as fast as possible, measured
-// after a second. more are further flags of the generator.
-func (s *site) live(ctx context.Context, rate float64, window time.Duration, more ...string) (generated, error) {
-	args := append([]string{"generate", "-target", s.grpc, "-signal", "traces", "-items", strconv.Itoa(liveItems), "-clients", strconv.Itoa(liveClients), "-rate", fmt.Sprint(rate)}, more...)
-	gen, err := start(s.dir, "generate", s.self, true, args...)
+// after a second. An empty tenant is none.
+func (s *site) live(ctx context.Context, rate float64, window time.Duration, tenant string) (load.Result, error) {
+	l := kind("traces", liveItems, 4, liveClients)
+	l.Rate, l.Tenant = rate, tenant
+	gen, err := s.generate(l)
 	if err != nil {
-		return generated{}, err
+		return load.Result{}, err
 	}
 	err = wait(ctx, time.Second)
 	if err == nil {
@@ -170,7 +158,7 @@ func (s *site) live(ctx context.Context, rate float64, window time.Duration, mor
 	if err == nil {
 		_, err = io.WriteString(gen.in, "end\n")
 	}
-	g, ended := finish(gen)
+	g, ended := s.finish(gen)
 	if err = errors.Join(err, ended); err != nil {
 		return g, err
 	}

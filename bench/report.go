@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
@@ -21,12 +20,25 @@ type report struct {
 	Command    string    `json:"command"`
 	Commit     string    `json:"commit"`
 	Durability string    `json:"durability"`
+	Settings   []string  `json:"settings,omitempty"` // by -set
 	Machine    machine   `json:"machine"`
 	Results    []Result  `json:"results,omitempty"`
+	Ratios     []Ratio   `json:"ratios,omitempty"`
+	Targets    []Verdict `json:"targets,omitempty"`
+	Peers      []Peer    `json:"peers,omitempty"`
+	NotHere    []string  `json:"peers_not_here,omitempty"`
 	Backlog    *Backlog  `json:"backlog,omitempty"`
 	Replay     *Replay   `json:"replay,omitempty"`
 	Noisy      *Noisy    `json:"noisy,omitempty"`
 	Rules      *Rules    `json:"rules,omitempty"`
+}
+
+// Peer is a gateway that Penstock was measured beside.
+type Peer struct {
+	Name    string `json:"name"`
+	Product string `json:"product"`
+	Promise string `json:"acknowledged_means"`
+	Tuned   string `json:"tuned"`
 }
 
 type machine struct {
@@ -37,17 +49,27 @@ type machine struct {
 	Go     string `json:"go"`
 }
 
-func newReport(args []string, o options, results []Result) report {
-	return report{
+func newReport(args []string, c common) *report {
+	return &report{
 		Time:       time.Now().UTC().Truncate(time.Second),
 		Command:    strings.TrimSpace("go run ./bench " + strings.Join(args, " ")),
 		Commit:     commit(),
-		Durability: o.durability,
+		Durability: c.durability,
+		Settings:   c.set,
 		Machine: machine{
 			CPU: firstLine("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(),
 			Memory: firstLine("/proc/meminfo", "MemTotal"), Kernel: firstLine("/proc/version", ""), Go: runtime.Version(),
 		},
-		Results: results,
+	}
+}
+
+// add takes in what a scenario found.
+func (r *report) add(o outcome) {
+	r.Results = append(r.Results, o.Results...)
+	r.Ratios = append(r.Ratios, o.Ratios...)
+	r.Targets = append(r.Targets, o.Targets...)
+	if o.Backlog != nil {
+		r.Backlog = o.Backlog
 	}
 }
 
@@ -74,20 +96,20 @@ func firstLine(path, prefix string) string {
 	return "unknown"
 }
 
-func (r report) table(w io.Writer) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "scenario\titems/s delivered\titems/s accepted\tCPU µs/item\tpeak RSS MiB\twritten B/item\traw B/item\titems/export\tp50 ms\tp99 ms\tfailed\tduplicates\tgen, sink µs/item\t")
-	for _, x := range r.Results {
-		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.2f\t%.0f\t%.1f\t%.0f\t%.0f\t%.1f\t%.1f\t%d\t%d\t%.2f, %.2f\t\n",
-			x.Scenario.Name, x.Delivered, x.Accepted, x.CPUMicros, float64(x.PeakRSS)/(1<<20), x.Written, x.RawBytes,
-			x.ExportItems, x.Latency.P50, x.Latency.P99, x.Latency.Failed, x.Proof.Duplicates, x.GeneratorCPU, x.SinkCPU)
+// save writes the report into a directory, if one is named.
+func (r *report) save(dir string, errs io.Writer) error {
+	if dir == "" {
+		return nil
 	}
-	t.Flush()
-	fmt.Fprintf(w, "durability %s, commit %s, %d cores of %s\n", r.Durability, r.Commit, r.Machine.Cores, r.Machine.CPU)
+	path, err := r.write(dir)
+	if err == nil {
+		fmt.Fprintln(errs, "wrote", path)
+	}
+	return err
 }
 
 // write puts the report into a file named by time and commit.
-func (r report) write(dir string) (string, error) {
+func (r *report) write(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}

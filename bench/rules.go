@@ -3,11 +3,9 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -41,10 +39,9 @@ type Rules struct {
 }
 
 type rulesOptions struct {
-	dir, penstock, results  string
+	common
 	series, rules, perGroup int
 	interval, window, warm  time.Duration
-	set                     list
 }
 
 // perMetric is how many series a metric has, and a request points.
@@ -53,46 +50,34 @@ const perMetric = 1000
 // runRules measures an alerter process that has one core, with a gateway of its own
 // before it and metrics that come in even steps.
 func runRules(ctx context.Context, args []string, out, errs io.Writer) error {
-	var o rulesOptions
-	f := flag.NewFlagSet("bench rules", flag.ContinueOnError)
-	f.SetOutput(errs)
-	f.StringVar(&o.dir, "dir", "", "where the data directory is made (default: the system's temporary directory)")
-	f.StringVar(&o.penstock, "penstock", "", "binary to measure (default: built from this tree)")
-	f.StringVar(&o.results, "results", "", "directory to write a result file to (default: none)")
+	o := rulesOptions{common: common{durability: "process"}}
+	f := o.flagSet("rules", errs)
 	f.IntVar(&o.series, "series", 100_000, "series, 1000 a metric; each gets a sample an interval")
 	f.IntVar(&o.rules, "rules", 500, "threshold rules, each over the 1000 series of a metric")
 	f.IntVar(&o.perGroup, "group", 50, "rules a group")
 	f.DurationVar(&o.interval, "interval", 15*time.Second, "of samples and evaluations")
 	f.DurationVar(&o.warm, "warmup", 45*time.Second, "before the window")
 	f.DurationVar(&o.window, "duration", 3*time.Minute, "length of the window")
-	f.Var(&o.set, "set", "key=value handed to penstock alerter; may be repeated")
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
 		return err
 	}
-	bin, cleanup, err := penstockBinary(ctx, o.penstock)
+	cleanup, err := o.prepare(ctx)
 	if err != nil {
 		return err
 	}
 	defer cleanup()
-	r, err := measureRules(ctx, o, bin, errs)
+	r, err := measureRules(ctx, o, errs)
 	if err != nil {
 		return err
 	}
-	report := newReport(append([]string{"rules"}, args...), options{durability: "process"}, nil)
+	report := newReport(append([]string{"rules"}, args...), o.common)
 	report.Rules = &r
 	fmt.Fprintf(out, "%d series each %.0f s (%.0f samples/s), %d rules: %.2f of one core, %d MiB at most, watermark %.1f s behind at most, %.0f group evaluations, %.0f slots missed, %.0f rules failed\n",
 		r.Series, r.Interval, r.Samples, r.Rules, r.Cores, r.PeakRSS>>20, r.Lag, r.Evaluations, r.Missed, r.Failures)
-	if o.results == "" {
-		return nil
-	}
-	path, err := report.write(o.results)
-	if err == nil {
-		fmt.Fprintln(errs, "wrote", path)
-	}
-	return err
+	return report.save(o.results, errs)
 }
 
-func measureRules(ctx context.Context, o rulesOptions, bin string, errs io.Writer) (r Rules, err error) {
+func measureRules(ctx context.Context, o rulesOptions, errs io.Writer) (r Rules, err error) {
 	r = Rules{Series: o.series, Rules: o.rules, Interval: o.interval.Seconds(), Window: o.window.Seconds()}
 	metrics := o.series / perMetric
 	if metrics < 1 || o.rules < 1 || o.perGroup < 1 {
@@ -109,17 +94,17 @@ func measureRules(ctx context.Context, o rulesOptions, bin string, errs io.Write
 	}
 	files := map[string]string{
 		"rules.yaml": ruleFile(o, metrics),
-		"gateway.yaml": fmt.Sprintf("queue: {dir: %q, listen: %q, monitor_listen: %q, durability: process, max_bytes: 4GiB}\nadmin: {listen: %q}\ngateway: {grpc: {listen: %q}, http: {listen: %q}}\n",
-			filepath.Join(dir, "data"), ports[0], ports[1], ports[2], ports[3], ports[4]),
-		"alerter.yaml": fmt.Sprintf("queue: {url: %q, monitor_urls: [%q], durability: process}\nadmin: {listen: %q}\nalerter: {rules: [%q]}\n",
-			"nats://"+ports[0], "http://"+ports[1], ports[5], filepath.Join(dir, "rules.yaml")),
+		"gateway.yaml": fmt.Sprintf("queue: {dir: %q, listen: %q, monitor_listen: %q, durability: %s, max_bytes: 4GiB}\nadmin: {listen: %q}\ngateway: {grpc: {listen: %q}, http: {listen: %q}}\n",
+			filepath.Join(dir, "data"), ports[0], ports[1], o.durability, ports[2], ports[3], ports[4]),
+		"alerter.yaml": fmt.Sprintf("queue: {url: %q, monitor_urls: [%q], durability: %s}\nadmin: {listen: %q}\nalerter: {rules: [%q]}\n",
+			"nats://"+ports[0], "http://"+ports[1], o.durability, ports[5], filepath.Join(dir, "rules.yaml")),
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return r, err
 		}
 	}
-	gateway, err := start(dir, "gateway", bin, false, "gateway", "--config", filepath.Join(dir, "gateway.yaml"))
+	gateway, err := spawn(dir, "gateway", false, nil, o.bin, "gateway", "--config", filepath.Join(dir, "gateway.yaml"))
 	if err != nil {
 		return r, err
 	}
@@ -127,11 +112,11 @@ func measureRules(ctx context.Context, o rulesOptions, bin string, errs io.Write
 	if err := gateway.ready(ctx, "http://"+ports[2]+"/readyz"); err != nil {
 		return r, err
 	}
-	args := []string{"GOMAXPROCS=1", "taskset", "-c", "1", bin, "alerter", "--config", filepath.Join(dir, "alerter.yaml")}
+	args := []string{"taskset", "-c", "1", o.bin, "alerter", "--config", filepath.Join(dir, "alerter.yaml")}
 	for _, kv := range o.set {
 		args = append(args, "--set", kv)
 	}
-	alerter, err := start(dir, "alerter", "env", false, args...) // env and taskset become it
+	alerter, err := spawn(dir, "alerter", false, []string{"GOMAXPROCS=1"}, args...) // taskset becomes it
 	if err != nil {
 		return r, err
 	}
@@ -172,20 +157,20 @@ func (r *Rules) window(ctx context.Context, o rulesOptions, alerter *child, url 
 		if last, err = scrape(ctx, url); err != nil {
 			return fmt.Errorf("%w\n%s", err, alerter.tail())
 		}
-		r.Lag = max(r.Lag, last["penstock_alerter_watermark_lag_seconds"])
+		r.Lag = max(r.Lag, last.sum("penstock_alerter_watermark_lag_seconds"))
 	}
 	seconds := time.Since(began).Seconds()
 	after, err := procstat.Read(pid)
 	if err != nil {
 		return err
 	}
-	rise := func(name string) float64 { return last[name] - first[name] }
+	rise := func(name string) float64 { return last.rise(first, name) }
 	r.Samples = rise("penstock_alerter_rules_samples_total") / seconds
 	r.Evaluations = rise("penstock_alerter_evaluations_total")
 	r.Missed = rise("penstock_alerter_missed_slots_total") + rise("penstock_alerter_rules_missed_slots_total")
 	r.Failures = rise("penstock_alerter_rules_failures_total")
 	r.Cores, r.PeakRSS = (after.CPU-before.CPU).Seconds()/seconds, after.PeakRSS
-	r.Fired = last["penstock_alerter_notifications_total"] > 0
+	r.Fired = last.sum("penstock_alerter_notifications_total") > 0
 	want := seconds / o.interval.Seconds() * float64((o.rules+o.perGroup-1)/o.perGroup)
 	if r.Evaluations < want*0.9 || !r.Fired {
 		return fmt.Errorf("%.0f evaluations of groups in %.0f s, want some %.0f; the rule that should fire does: %t\n%s", r.Evaluations, seconds, want, r.Fired, alerter.tail())
@@ -222,7 +207,7 @@ func feed(ctx context.Context, url string, metrics int, interval time.Duration) 
 		case <-ctx.Done():
 			return nil
 		}
-		res, err := client.Post(url, "application/x-protobuf", bytes.NewReader(load(n%metrics, time.Now())))
+		res, err := client.Post(url, "application/x-protobuf", bytes.NewReader(loadRequest(n%metrics, time.Now())))
 		if err != nil {
 			return err
 		}
@@ -233,8 +218,8 @@ func feed(ctx context.Context, url string, metrics int, interval time.Duration) 
 	}
 }
 
-// load is a request of the 1000 series of a metric.
-func load(n int, at time.Time) []byte {
+// loadRequest is a request of the 1000 series of a metric.
+func loadRequest(n int, at time.Time) []byte {
 	md := pmetric.NewMetrics()
 	rm := md.ResourceMetrics().AppendEmpty()
 	rm.Resource().Attributes().PutStr("service.name", "shop")
@@ -255,36 +240,4 @@ func load(n int, at time.Time) []byte {
 		panic("BUG: " + err.Error())
 	}
 	return b
-}
-
-// scrape sums the values of each metric over its labels.
-func scrape(ctx context.Context, url string) (map[string]float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	sums := map[string]float64{}
-	lines := bufio.NewScanner(resp.Body)
-	for lines.Scan() {
-		line := lines.Text()
-		if strings.HasPrefix(line, "#") {
-			continue
-		}
-		i := strings.LastIndexByte(line, ' ')
-		name, _, _ := strings.Cut(line, "{")
-		if i < 0 {
-			continue
-		}
-		value, err := strconv.ParseFloat(line[i+1:], 64)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %q: %w", url, line, err)
-		}
-		sums[strings.Fields(name)[0]] += value
-	}
-	return sums, lines.Err()
 }

@@ -1,6 +1,9 @@
 //go:build linux
 
-package main
+// Package sink is an OTLP backend that counts and keeps nothing. It proves
+// arrival: by the identity of each item where the items carry one, by their
+// number otherwise.
+package sink
 
 import (
 	"context"
@@ -23,8 +26,8 @@ import (
 	"github.com/penstock-otel/penstock/internal/sample"
 )
 
-// sinkStats is what arrived so far.
-type sinkStats struct {
+// Stats is what arrived so far.
+type Stats struct {
 	Requests   uint64 `json:"requests"`
 	Items      uint64 `json:"items"`
 	Bytes      uint64 `json:"bytes"`
@@ -37,7 +40,7 @@ type sink struct {
 	ids  bool
 	pool *grpcwire.MeteredPool
 	mu   sync.Mutex // guards everything below
-	s    sinkStats
+	s    Stats
 	seen sample.Seen
 }
 
@@ -73,7 +76,7 @@ func (k *sink) take(sig otlp.Signal, b []byte) error {
 	return nil
 }
 
-func (k *sink) stats() sinkStats {
+func (k *sink) stats() Stats {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.s
@@ -88,8 +91,22 @@ func (k *sink) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// runSink serves until ctx ends.
-func runSink(ctx context.Context, args []string) error {
+// Read asks a sink for its counters. addr is that of -stats.
+func Read(ctx context.Context, addr string) (s Stats, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr, nil)
+	if err != nil {
+		return s, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return s, err
+	}
+	defer resp.Body.Close()
+	return s, json.NewDecoder(resp.Body).Decode(&s)
+}
+
+// Run is the command "bench sink". It serves until ctx ends.
+func Run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("bench sink", flag.ContinueOnError)
 	listen := f.String("listen", "", "address for OTLP/gRPC")
 	stats := f.String("stats", "", "address for counters, as JSON over HTTP")
