@@ -79,8 +79,8 @@ func (s scenario) compare(ctx context.Context, o options, peers []peer.Peer, err
 		out.Results = slices.Concat(out.Results, results[x.name])
 		if x.name != "penstock" {
 			out.Ratios = append(out.Ratios,
-				ratio(s.name, "delivered", "penstock", x.name, results, rateOf),
-				ratio(s.name, "CPU", "penstock", x.name, results, cpuOf),
+				ratio(s.name, "rate from first request to last arrival", "penstock", x.name, results, func(r Result) float64 { return r.Whole.Rate }),
+				ratio(s.name, "CPU an item over that time", "penstock", x.name, results, func(r Result) float64 { return r.Whole.CPU }),
 				ratio(s.name, "peak resident", "penstock", x.name, results, func(r Result) float64 { return float64(r.PeakRSS) }))
 		}
 	}

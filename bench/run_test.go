@@ -34,6 +34,9 @@ func sound(t *testing.T, r Result) {
 	if system.User+system.System <= 0 || system.RSS <= 0 || r.Processes["generator"].PeakRSS <= 0 || r.Processes["sink"].PeakRSS <= 0 {
 		t.Errorf("processes %+v", r.Processes)
 	}
+	if w := r.Whole; w == nil || w.Items != r.Clients.AckedItems || w.Seconds < r.Seconds || w.Rate <= 0 || w.CPU <= 0 {
+		t.Errorf("the whole load: %+v", w)
+	}
 	if len(r.Clients.Latency.Distribution) == 0 || r.Clients.Latency.P50 <= 0 {
 		t.Errorf("latency %+v", r.Clients.Latency)
 	}

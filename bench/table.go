@@ -16,6 +16,9 @@ func (r *report) table(w io.Writer) {
 		r.processes(w)
 	}
 	for _, x := range r.Results {
+		if a := x.Whole; a != nil && a.Items > 0 {
+			fmt.Fprintf(w, "%s, %s: %d items in %.1f s from the first request to the last arrival: %.0f items/s, %.2f µs/item\n", x.label(), x.System, a.Items, a.Seconds, a.Rate, a.CPU)
+		}
 		if x.Idle != nil {
 			fmt.Fprintf(w, "%s: %d idle connections: resident %.1f MB before, %.1f MB with them\n", x.Scenario, x.Idle.Connections, float64(x.Idle.Before)/megabyte, float64(x.Idle.After)/megabyte)
 		}

@@ -48,11 +48,14 @@ func (s scenario) inTurns(ctx context.Context, o options, sides []side, errs io.
 	return out, nil
 }
 
-// ratio compares two sides turn by turn.
+// ratio compares two sides turn by turn. A turn in which there was nothing to
+// compare with is left out.
 func ratio(scenario, what, of, to string, results map[string][]Result, get func(Result) float64) Ratio {
 	r := Ratio{Scenario: scenario, What: what, Of: of, To: to}
 	for i := range results[of] {
-		r.Turns = append(r.Turns, get(results[of][i])/get(results[to][i]))
+		if by := get(results[to][i]); by > 0 {
+			r.Turns = append(r.Turns, get(results[of][i])/by)
+		}
 	}
 	r.Median = median(r.Turns)
 	return r

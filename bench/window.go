@@ -39,11 +39,25 @@ type Result struct {
 	Processes   map[string]Process `json:"processes"`
 	Clients     load.Result        `json:"clients"`
 
+	Whole *Whole     `json:"whole,omitempty"`
 	Drain float64    `json:"drain_seconds"` // from the end of the load until the sink had all
 	Proof sink.Stats `json:"sink"`          // then, of all loads on this sink
 
 	Idle *Idle `json:"idle_connections,omitempty"`
 	Disk *Disk `json:"disk,omitempty"`
+}
+
+// Whole is the load from its first request until the sink had all that was
+// acknowledged, warm-up and drain with it. What gathers a backlog in the window
+// pays for it here, so systems are compared by these.
+type Whole struct {
+	Seconds float64 `json:"seconds"`
+	Items   uint64  `json:"items"`
+	Rate    float64 `json:"items_per_second"`
+	CPU     float64 `json:"system_cpu_us_per_item"`
+
+	began time.Time
+	used  time.Duration // CPU when it began
 }
 
 // Stored is what went into Penstock's queue, from its own counters.
@@ -94,6 +108,10 @@ func (s *site) snapshot(ctx context.Context) (snapshot, error) {
 // window measures under a load that it starts and ends. Nothing is said yet of
 // whether all arrived: see drained.
 func (s *site) window(ctx context.Context, l load.Options, warmup, duration time.Duration) (r Result, err error) {
+	whole, err := s.begin()
+	if err != nil {
+		return r, err
+	}
 	gen, err := s.generate(l)
 	if err != nil {
 		return r, err
@@ -134,6 +152,7 @@ func (s *site) window(ctx context.Context, l load.Options, warmup, duration time
 		return r, err
 	}
 	r = figures(a, b, g, s.meters)
+	r.Whole = whole
 	r.System, r.Durability, r.Load, r.IDs = s.measured(), s.durability, l, s.ids
 	if r.System != "penstock" {
 		r.Durability, r.Config = "", s.config
@@ -159,8 +178,22 @@ func (s *site) settle(ctx context.Context, r *Result) (err error) {
 	}
 	r.Drain = time.Since(stopped).Seconds()
 	u, err := s.meters[r.System].read()
+	if err != nil {
+		return err
+	}
 	r.PeakRSS = u.PeakRSS
-	return err
+	w := r.Whole
+	w.Seconds, w.Items = time.Since(w.began).Seconds(), r.Clients.AckedItems
+	if w.Items == 0 {
+		return nil
+	}
+	w.Rate, w.CPU = float64(w.Items)/w.Seconds, float64((u.CPU-w.used).Microseconds())/float64(w.Items)
+	return nil
+}
+
+func (s *site) begin() (*Whole, error) {
+	u, err := s.meters[s.measured()].read()
+	return &Whole{began: time.Now(), used: u.CPU}, err
 }
 
 func figures(a, b snapshot, g load.Result, meters map[string]*meter) Result {
