@@ -102,7 +102,7 @@ type others struct {
 func startOthers(t *testing.T, v victim) *others {
 	t.Helper()
 	c := exec.Command(os.Args[0])
-	c.Env = append(os.Environ(), bystanderEnv+"="+v.GRPCAddr+" "+v.HTTPAddr)
+	c.Env = append(os.Environ(), bystanderEnv+"="+v.Role.GRPCAddr+" "+v.Role.HTTPAddr)
 	c.Stderr = os.Stderr
 	in, err := c.StdinPipe()
 	if err != nil {

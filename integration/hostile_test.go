@@ -4,12 +4,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/penstock-otel/penstock/integration/harness"
 )
@@ -22,52 +19,6 @@ const hostileRSS = 150 << 20
 // halvesRSS is the same for half of four bodies of 64 MiB: they are what
 // gateway.limits.max_in_flight_bytes, 128 MiB, is for.
 const halvesRSS = 192 << 20
-
-// calm is how long other clients are watched before an attack.
-const calm = 2 * time.Second
-
-// attackFor is how long an attack is repeated, for measurements: once, unless
-// PENSTOCK_TEST_ATTACK says more.
-func attackFor(t *testing.T) time.Duration {
-	text := os.Getenv("PENSTOCK_TEST_ATTACK")
-	if text == "" {
-		return 0
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatalf("PENSTOCK_TEST_ATTACK: %v", err)
-	}
-	return d
-}
-
-// line is what attackers share: as fast as the machine, unless PENSTOCK_TEST_LINE
-// says how many bytes a second it carries. Loopback has ten times a gigabit.
-var line struct {
-	sync.Mutex
-	free time.Time // Mutex; when the next bytes may go
-}
-
-// pace waits until n bytes may be on the line.
-func pace(t *testing.T, n int) {
-	text := os.Getenv("PENSTOCK_TEST_LINE")
-	if text == "" {
-		return
-	}
-	rate, err := strconv.Atoi(text)
-	if err != nil {
-		t.Errorf("PENSTOCK_TEST_LINE: %v", err)
-		return
-	}
-	line.Lock()
-	now := time.Now()
-	if line.free.Before(now) {
-		line.free = now
-	}
-	at := line.free
-	line.free = at.Add(time.Duration(float64(n) / float64(rate) * float64(time.Second)))
-	line.Unlock()
-	time.Sleep(time.Until(at))
-}
 
 // alone gives the gateway a core of its own, for measurements: that whose number
 // PENSTOCK_TEST_CORE has. What runs beside it has to be kept on the others (taskset).
@@ -82,8 +33,11 @@ func alone(t *testing.T, v victim) {
 	}
 }
 
-// victim is a running gateway with the defaults.
-type victim struct{ *harness.Role }
+// victim is a running gateway with the defaults, and where it is attacked.
+type victim struct {
+	*harness.Role
+	GRPCAddr, HTTPAddr string
+}
 
 // underAttack runs a Penstock, and other clients beside an attack on it. All of
 // their requests have to succeed, the memory stays within its bound, the process
@@ -99,37 +53,32 @@ func underAttackWithin(t *testing.T, rss int64, attack func(t *testing.T, v vict
 	nats := harness.NewNATS(t)
 	nats.Start()
 	q := harness.Queue{URL: nats.URL, MonitorURL: nats.MonitorURL, Durability: "process", MaxBytes: "1GiB"}
-	v := victim{harness.NewGateway(t, q, harness.GRPCDestination(sink.GRPCAddr))}
+	gateway := harness.NewGateway(t, q, harness.GRPCDestination(sink.GRPCAddr))
 	worker := harness.NewWorker(t, q, harness.GRPCDestination(sink.GRPCAddr))
-	v.Start()
+	gateway.Start()
 	worker.Start()
+	v := victim{gateway, gateway.GRPCAddr, gateway.HTTPAddr}
 	alone(t, v)
 	others := startOthers(t, v)
-	time.Sleep(calm) // a measurement, not a wait for something
-	before := others.window(t)
-	began := time.Now()
-	humbly(t, func() {
-		for attack(t, v); time.Since(began) < attackFor(t); {
-			attack(t, v)
-		}
-	})
-	took := time.Since(began)
-	time.Sleep(time.Second - took) // an attack may be over before the others had a turn
-	beside := others.window(t)
+	if os.Getenv(floorEnv) == "1" {
+		v.GRPCAddr, v.HTTPAddr = startThrower(t)
+	}
+	var all turns
+	for range turnsOf(t) {
+		turn := takeTurn(t, v, others, attack)
+		all = append(all, turn)
+		t.Logf("RESULT %s | %s", strings.TrimPrefix(t.Name(), "TestHostile"), turn)
+	}
 	if err := others.end(); err != nil {
 		t.Errorf("the other clients: %v", err)
 	}
-	failures := append(before.Failures, beside.Failures...)
 	u := v.Usage()
-	t.Logf("RESULT %s | %.1f s | %d | %s | %s | %d MiB", strings.TrimPrefix(t.Name(), "TestHostile"), took.Seconds(), beside.N, before, beside, u.PeakRSS>>20)
-	for i, f := range failures {
+	t.Logf("MEDIANS %s | %s | %d MiB", strings.TrimPrefix(t.Name(), "TestHostile"), all, u.PeakRSS>>20)
+	for i, f := range all.failures() {
 		t.Errorf("a request of another client failed: %s", f)
 		if i == 5 {
-			t.Fatalf("%d of %d in all", len(failures), before.N+beside.N)
+			t.Fatalf("%d in all", len(all.failures()))
 		}
-	}
-	if beside.N == 0 {
-		t.Error("no request of another client was answered during the attack")
 	}
 	if u.PeakRSS > rss && os.Getenv("PENSTOCK_TEST_RACE") == "" { // the race detector multiplies memory
 		t.Errorf("%d MiB were resident, want at most %d", u.PeakRSS>>20, rss>>20)

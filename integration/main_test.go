@@ -17,6 +17,9 @@ func TestMain(m *testing.M) {
 	if to := os.Getenv(bystanderEnv); to != "" { // this is a process that a test started
 		os.Exit(bystander(to, os.Stdin, os.Stdout))
 	}
+	if os.Getenv(throwerEnv) == "1" {
+		os.Exit(thrower(os.Stdin, os.Stdout))
+	}
 	code := m.Run()
 	if err := harness.RemoveBinaries(); err != nil {
 		fmt.Fprintln(os.Stderr, "remove the binaries:", err)
