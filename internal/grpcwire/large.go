@@ -42,13 +42,14 @@ func (l *Large) Idle() int64 {
 }
 
 // get returns a buffer of n bytes with any content, whose capacity is n to twice
-// that, or the next MiB.
+// that.
 func (l *Large) get(n int) *[]byte {
 	if b := l.reuse(n); b != nil {
 		*b = (*b)[:n]
 		return b
 	}
-	b := make([]byte, n, (n+largeFrom-1)&^(largeFrom-1))
+	_, size := tierOf(n)
+	b := make([]byte, n, size)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lent(&b)

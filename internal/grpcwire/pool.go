@@ -12,12 +12,13 @@ import (
 const (
 	minTier = 11 // 2 KiB: gRPC keeps no count of buffers up to 1 KiB, they are never put back
 	maxTier = 26 // 64 MiB
+	steps   = 4  // sizes between one power of two and the next: at most a quarter is wasted
 )
 
 // MeteredPool is a mem.BufferPool that knows how many bytes are out. Buffers
-// come in powers of two from 2 KiB to 64 MiB, are not zeroed, and are kept when
-// they are put back, up to a limit; what is smaller or larger is allocated, and
-// only the larger is counted.
+// come in sizes from 2 KiB to 64 MiB, four to each doubling, are not zeroed, and are
+// kept when they are put back, up to a limit; what is smaller or larger is allocated,
+// and only the larger is counted.
 //
 // As experimental.BufferPool of a grpc.Server (1.85) it covers: the payload of
 // every HTTP/2 DATA frame over 1 KiB that is received, the compaction of small
@@ -34,7 +35,7 @@ type MeteredPool struct {
 	allocated atomic.Int64 // bytes of buffers that exist, idle or out
 	idle      atomic.Int64
 	maxIdle   int64
-	tiers     [maxTier + 1]tier
+	tiers     [(maxTier-minTier)*steps + 1]tier
 	large     *lent // nil: large ones are as the others
 }
 
@@ -83,12 +84,15 @@ func (p *MeteredPool) Get(n int) *[]byte {
 		return p.large.get(n)
 	}
 	size := n
-	if k := max(bits.Len(uint(n-1)), minTier); p.keeps(k) {
-		size = 1 << k
-		if b := p.tiers[k].pop(); b != nil {
-			p.idle.Add(-int64(size))
-			*b = (*b)[:n]
-			return b
+	if i, s := tierOf(n); i < len(p.tiers) && int64(s) <= p.maxIdle {
+		size = s
+		// One that is up to twice as large is better than a new one.
+		for j := i; j <= i+steps && j < len(p.tiers); j++ {
+			if b := p.tiers[j].pop(); b != nil {
+				p.idle.Add(-int64(cap(*b)))
+				*b = (*b)[:n]
+				return b
+			}
 		}
 	}
 	b := make([]byte, n, size)
@@ -98,25 +102,34 @@ func (p *MeteredPool) Get(n int) *[]byte {
 	return buf
 }
 
-// keeps tells whether buffers of a tier can be kept. Those that cannot have just
-// the size that was asked for.
-func (p *MeteredPool) keeps(k int) bool { return k <= maxTier && int64(1)<<k <= p.maxIdle }
+// tierOf is the smallest tier whose buffers have n bytes, and how many they have.
+// Beyond the last tier there is none.
+func tierOf(n int) (tier, size int) {
+	if n <= 1<<minTier {
+		return 0, 1 << minTier
+	}
+	k := bits.Len(uint(n-1)) - 1 // n is above 1<<k, and 1<<(k+1) at most
+	step := 1 << k / steps
+	q := (n - 1<<k + step - 1) / step
+	return (k-minTier)*steps + q, 1<<k + q*step
+}
 
 // Put takes back a buffer that Get returned.
 func (p *MeteredPool) Put(buf *[]byte) {
-	if cap(*buf) > largeFrom && p.large != nil && p.large.put(buf) {
+	if cap(*buf) > largeFrom && p.large != nil {
+		p.large.put(buf)
 		return
 	}
 	size := cap(*buf)
-	k := bits.Len(uint(size)) - 1
-	if k < minTier || !p.keeps(k) || size != 1<<k {
+	i, s := tierOf(size)
+	if size != s || i >= len(p.tiers) || int64(size) > p.maxIdle {
 		return
 	}
 	if p.idle.Add(int64(size)) > p.maxIdle {
 		p.idle.Add(-int64(size))
 		return
 	}
-	p.tiers[k].push(buf)
+	p.tiers[i].push(buf)
 }
 
 func (t *tier) pop() *[]byte {

@@ -32,10 +32,13 @@ func TestPoolSizesAndCounts(t *testing.T) {
 	f(1024, 1024, 0)
 	f(1025, 2048, 2048)
 	f(2048, 2048, 2048)
-	f(2049, 4096, 4096)
+	f(2049, 2560, 2560)
 	f(16384, 16384, 16384)
 	f(4<<20, 4<<20, 4<<20)
-	f(4<<20+1, 8<<20, 8<<20)
+	f(4<<20+1, 5<<20, 5<<20)
+	f(45_000, 48<<10, 48<<10)
+	f(159_000, 160<<10, 160<<10)
+	f(57<<10, 64<<10, 64<<10)
 	f(64<<20, 64<<20, 64<<20)
 	f(64<<20+5, 64<<20+5, 64<<20+5)
 }
@@ -50,7 +53,7 @@ func TestPoolReusesUpToItsLimit(t *testing.T) {
 	if got := p.Idle(); got != 64<<10 {
 		t.Errorf("%d bytes idle, want 64 KiB", got)
 	}
-	if d := p.Get(20 << 10); &(*d)[0] != first || len(*d) != 20<<10 {
+	if d := p.Get(30 << 10); &(*d)[0] != first || len(*d) != 30<<10 {
 		t.Error("Get does not reuse the last buffer that was put back")
 	}
 	a, b, c = nil, nil, nil
@@ -120,4 +123,19 @@ func TestPoolKeepsBuffersApart(t *testing.T) {
 	}
 	wg.Wait()
 	eventually(t, "nothing is in use", func() bool { runtime.GC(); return p.InUse() == 0 })
+}
+
+// TestTiersWasteAQuarterAtMost goes over the sizes near every border.
+func TestTiersWasteAQuarterAtMost(t *testing.T) {
+	last := -1
+	for n := 2048; n <= 64<<20; n += max(1, n/1000) {
+		i, size := tierOf(n)
+		if size < n || size > n+n/4+1 || i < last || i > last+1 {
+			t.Fatalf("tier %d of %d bytes for %d, after tier %d", i, size, n, last)
+		}
+		if j, same := tierOf(size); j != i || same != size {
+			t.Fatalf("a buffer of %d bytes goes back to tier %d of %d, not %d", size, j, same, i)
+		}
+		last = i
+	}
 }

@@ -136,6 +136,7 @@ func run(ctx context.Context, name string, p Process, start func(context.Context
 		b.startAudit()
 		b.watchCertificates()
 		b.openReload(hangups)
+		b.releaseImage()
 		return nil
 	})
 }

@@ -18,7 +18,7 @@ type Config struct {
 // DefaultConfig is a worker that says nothing of itself.
 func DefaultConfig() Config {
 	return Config{
-		PullMaxBytes: 16 << 20, DrainTimeout: config.Duration(20 * time.Second),
+		PullMaxBytes: 8 << 20, DrainTimeout: config.Duration(20 * time.Second),
 		AckWait: config.Duration(30 * time.Second), MaxAckPending: 4096,
 	}
 }

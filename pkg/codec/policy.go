@@ -27,6 +27,9 @@ func NewPolicy(name string, level, minBytes int) (*Policy, error) {
 // Name is the codec that Append uses when it is worth it.
 func (p *Policy) Name() string { return p.enc.Name() }
 
+// Plain tells whether n bytes are stored as they are without a try.
+func (p *Policy) Plain(n int) bool { return p.enc.Name() == None || n < p.minBytes }
+
 // MaxEncodedLen is the room in dst with which Append of n bytes does not grow it.
 func (p *Policy) MaxEncodedLen(n int) int { return MaxEncodedLen(p.enc.Name(), n) }
 
@@ -34,7 +37,7 @@ func (p *Policy) MaxEncodedLen(n int) int { return MaxEncodedLen(p.enc.Name(), n
 // not shrink. The name of the codec used comes back with it. Ownership is that
 // of Encoder.Append.
 func (p *Policy) Append(dst, src []byte) (out []byte, codecName string, err error) {
-	if p.enc.Name() == None || len(src) < p.minBytes {
+	if p.Plain(len(src)) {
 		return append(dst, src...), None, nil
 	}
 	out, err = p.enc.Append(dst, src)

@@ -1,54 +1,97 @@
 package committer
 
-import "sync"
+import (
+	"math/bits"
+	"sync"
+)
 
-// buffers is a free list of byte slices of one capacity. A sync.Pool would be
-// emptied by each collection, and a fresh slice of megabytes costs its zeroing.
+// space is where one group is joined and compressed. It has memory for usual groups
+// from the first use on, but only what is written ever becomes resident.
+type space struct{ raw, packed []byte }
+
+// usual is the capacity that both have at least: that of a group which has gathered
+// enough, compressed in the worst case.
+const usual = enough + enough/8
+
+// trim lets go of what a larger group needed.
+func (s *space) trim() {
+	if cap(s.raw) > 2*usual {
+		s.raw = nil
+	}
+	if cap(s.packed) > 2*usual {
+		s.packed = nil
+	}
+}
+
+// spaces are as many as cores could use at a time. A sync.Pool would be emptied
+// by each collection, and a fresh slice of megabytes costs its zeroing.
+type spaces chan *space
+
+func newSpaces(n int) spaces {
+	b := make(spaces, n)
+	for range n {
+		b <- new(space)
+	}
+	return b
+}
+
+// fit returns p, empty, if it has room for n bytes, else a new slice that has.
+func fit(p []byte, n int) []byte {
+	if cap(p) >= n {
+		return p[:0]
+	}
+	return make([]byte, 0, max(n, usual))
+}
+
+// buffers is a free list of byte slices by powers of two from 4 KiB to 64 MiB.
 // Last in, first out: a calm committer touches the same few.
-//
-// Only so many of full capacity are given out as full load needs. What goes
-// beyond begins small and grows with its content, so that a crowd of groups
-// holds little more than the bytes that were admitted.
 type buffers struct {
-	size int // capacity of a full one
-	keep int // full ones that exist at most
+	keep int // free ones of a size at most, and four of them at most above 1 MiB
 
 	mu   sync.Mutex
-	free [][]byte // mu
-	out  int      // mu; full ones that were given out
+	free [maxTier + 1][][]byte // mu
 }
 
-// smallest is the capacity with which a buffer begins that is not a full one.
-const smallest = 4 << 10
+const (
+	minTier   = 12
+	largeTier = 20
+	maxTier   = 26
+	keepLarge = 4
+)
 
-// get returns an empty slice, owned by the caller, which holds n bytes without
-// growing, and whether it is a full one: put wants to know.
-func (b *buffers) get(n int) (p []byte, full bool) {
+// get returns an empty slice with room for n bytes, owned by the caller.
+func (b *buffers) get(n int) []byte {
+	k := max(bits.Len(uint(max(n, 1)-1)), minTier)
+	if k > maxTier {
+		return make([]byte, 0, n)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if last := len(b.free) - 1; last >= 0 {
-		p, b.free[last] = b.free[last], nil
-		b.free = b.free[:last]
-		b.out++
-		return p[:0], true
+	if last := len(b.free[k]) - 1; last >= 0 {
+		p := b.free[k][last]
+		b.free[k][last] = nil
+		b.free[k] = b.free[k][:last]
+		return p
 	}
-	if b.out < b.keep {
-		b.out++
-		return make([]byte, 0, b.size), true
-	}
-	return make([]byte, 0, max(n, smallest)), false
+	return make([]byte, 0, 1<<k)
 }
 
-// put takes a slice back, which may have grown into another: one that has outgrown
-// its size is left to the collector, or a few huge requests would be held for ever.
-func (b *buffers) put(p []byte, full bool) {
-	if !full {
+// put takes back a slice that get returned. Of the large ones few are held.
+func (b *buffers) put(p []byte) {
+	k := bits.Len(uint(cap(p))) - 1
+	if k < minTier || k > maxTier || cap(p) != 1<<k {
+		return
+	}
+	keep := b.keep
+	if k > largeTier {
+		keep = min(keep, keepLarge)
+	}
+	if k > largeTier+2 {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.out--
-	if cap(p) <= b.size+b.size/2 {
-		b.free = append(b.free, p)
+	if len(b.free[k]) < keep {
+		b.free[k] = append(b.free[k], p[:0])
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/record"
+	"github.com/penstock-otel/penstock/pkg/codec"
 	"github.com/penstock-otel/penstock/pkg/queue"
 )
 
@@ -33,9 +34,7 @@ func (c *Committer) commit(g *group, shard int) {
 // commitRange commits the members i up to j as one message; when that is more
 // than the queue takes in one, as several.
 func (c *Committer) commitRange(g *group, shard int, i, j int) {
-	items, minTime, maxTime := g.span(i, j)
-	raw := g.raw[g.start(i):g.members[j-1].end]
-	err := c.publish(g, shard, raw, otlp.Info{Items: items, MinTime: minTime, MaxTime: maxTime})
+	err := c.publish(g, shard, g.members[i:j], span(g.members[i:j]))
 	switch {
 	case err == nil:
 	case !errors.Is(err, queue.ErrTooLarge):
@@ -45,25 +44,24 @@ func (c *Committer) commitRange(g *group, shard int, i, j int) {
 		c.commitRange(g, shard, i, mid)
 		c.commitRange(g, shard, mid, j)
 	default:
-		c.commitParts(g, shard, i, raw, err)
+		c.commitParts(g, shard, &g.members[i], err)
 	}
 }
 
 // commitParts commits one member, too large for a message, in parts. An item
 // that is too large by itself is rejected alone.
-func (c *Committer) commitParts(g *group, shard, i int, raw []byte, tooLarge error) {
-	m := &g.members[i]
+func (c *Committer) commitParts(g *group, shard int, m *member, tooLarge error) {
 	if m.items <= 1 {
 		m.reject(1, tooLarge)
 		return
 	}
 	c.metrics.splits.Inc()
-	m.err = c.publishParts(g, shard, m, raw, len(raw)/2)
+	m.err = c.publishParts(g, shard, m, m.data, len(m.data)/2)
 }
 
 func (c *Committer) publishParts(g *group, shard int, m *member, raw []byte, size int) error {
 	return otlp.Split(g.signal, raw, size, func(p []byte, info otlp.Info) error {
-		err := c.publish(g, shard, p, info)
+		err := c.publish(g, shard, []member{{data: p}}, info)
 		switch {
 		case !errors.Is(err, queue.ErrTooLarge):
 			return err
@@ -79,25 +77,47 @@ func (c *Committer) publishParts(g *group, shard int, m *member, raw []byte, siz
 // adds: what fits here must fit there.
 const reserve = 1 << 10
 
-// publish stores raw as one message, under one id for all tries.
-func (c *Committer) publish(g *group, shard int, raw []byte, info otlp.Info) error {
-	packed, full := c.packed.get(c.compression.MaxEncodedLen(len(raw)))
-	defer func() { c.packed.put(packed, full) }()
-	body, codecName, err := c.compression.Append(packed, raw)
+// publish stores the members as one message, under one id for all tries.
+func (c *Committer) publish(g *group, shard int, members []member, info otlp.Info) error {
+	size := sizeOf(members)
+	body, codecName, err := c.pack(members, size)
+	defer c.bodies.put(body)
 	if err != nil {
-		return fmt.Errorf("compress %d bytes of %s: %w", len(raw), g.signal, err)
+		return fmt.Errorf("compress %d bytes of %s: %w", size, g.signal, err)
 	}
-	packed = body
 	if limit := c.queue.MaxMessageBytes() - reserve; len(body) > limit {
 		return fmt.Errorf("%w: %d bytes as stored, the queue takes %d", queue.ErrTooLarge, len(body), limit)
 	}
 	m := record.Encode(&record.Record{
 		ID: ulid.Make().String(), Signal: g.signal, Tenant: g.tenant, Codec: codecName, Items: info.Items,
-		RawBytes: len(raw), MinTime: info.MinTime, MaxTime: info.MaxTime, Body: body,
+		RawBytes: size, MinTime: info.MinTime, MaxTime: info.MaxTime, Body: body,
 	})
 	receipt, err := c.store(g, shard, m)
-	c.metrics.published(g, len(raw), len(body), info.Items, receipt, err)
+	c.metrics.published(g, size, len(body), info.Items, receipt, err)
 	return err
+}
+
+// pack joins the members, which have size bytes, and compresses them, into a
+// buffer of bodies that has hardly more than the result: it lives until the queue
+// has confirmed, the work space only until here.
+func (c *Committer) pack(members []member, size int) (body []byte, codecName string, err error) {
+	if c.compression.Plain(size) {
+		return join(c.bodies.get(size), members), codec.None, nil
+	}
+	b := <-c.spaces
+	defer func() { c.spaces <- b }()
+	raw := members[0].data
+	if len(members) > 1 {
+		b.raw = join(fit(b.raw, size), members)
+		raw = b.raw
+	}
+	packed, codecName, err := c.compression.Append(fit(b.packed, c.compression.MaxEncodedLen(size)), raw)
+	if err != nil {
+		return nil, "", err
+	}
+	b.packed = packed
+	b.trim()
+	return append(c.bodies.get(len(packed)), packed...), codecName, nil
 }
 
 // store publishes on the shard. Where that is full or missing, and so stored

@@ -3,6 +3,7 @@ package committer
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 
 	"github.com/penstock-otel/penstock/internal/otlp"
@@ -36,8 +37,8 @@ type Committer struct {
 	ctx    context.Context // of all publishes; ends when Stop gives up
 	cancel context.CancelFunc
 	lanes  [otlp.NumSignals]*lane
-	raw    buffers
-	packed buffers
+	spaces spaces
+	bodies buffers // messages until they are confirmed, and parts of requests
 
 	adding  sync.RWMutex // held for reading through Add
 	stopped bool         // adding
@@ -53,8 +54,8 @@ func New(o Options) *Committer {
 		c.lanes[s] = &lane{c: c, signal: s, tenants: map[string]*tenant{}, busy: make([]int, len(o.Streams[s]))}
 		slots += len(o.Streams[s]) * o.Config.CommitsInFlight
 	}
-	c.raw = buffers{size: int(o.Config.MaxBytes), keep: slots + otlp.NumSignals}
-	c.packed = buffers{size: int(o.Config.MaxBytes) / 2, keep: slots}
+	c.spaces = newSpaces(min(slots, runtime.GOMAXPROCS(0)))
+	c.bodies.keep = slots
 	return c
 }
 
@@ -73,10 +74,11 @@ type Request struct {
 }
 
 // Add joins a request to a group and returns the claim on its outcome. It takes
-// Payload over and gives it back before it returns, because the bytes were copied,
-// or, when they are too large for a group and cannot be cut, after their commit and
-// from another goroutine. Items above MaxItemBytes are rejected in the Result. It fails with ErrStopped, or when a request too large for
-// a group would grow too much by being split.
+// Payload over and gives it back when its group was compressed and confirmed, or
+// dropped, from any goroutine; before it returns when the bytes were copied, since
+// they were cut or lay in much more memory than they need. Items above MaxItemBytes
+// are rejected in the Result. It fails with ErrStopped, or when a request too large
+// for a group would grow too much by being split.
 func (c *Committer) Add(r Request) (Ticket, error) {
 	kept := false
 	defer func() {
@@ -91,7 +93,11 @@ func (c *Committer) Add(r Request) (Ticket, error) {
 	}
 	l := c.lanes[r.Signal]
 	if len(r.Payload) <= int(c.cfg.MaxBytes) {
-		return Ticket{one: l.add(&r, r.Payload, r.Info)}, nil
+		if cap(r.Payload) > 2*len(r.Payload)+slack {
+			return Ticket{one: c.addCopy(l, &r, r.Payload, r.Info)}, nil
+		}
+		kept = true
+		return Ticket{one: l.add(&r, r.Payload, r.Info, r.Release)}, nil
 	}
 	var t Ticket
 	err := otlp.Split(r.Signal, r.Payload, int(c.cfg.MaxBytes), func(p []byte, info otlp.Info) error {
@@ -101,10 +107,10 @@ func (c *Committer) Add(r Request) (Ticket, error) {
 		}
 		if len(p) == len(r.Payload) { // it is Payload: nothing could be cut
 			kept = true
-			t.one = l.keep(&r)
+			t.one = l.add(&r, p, info, r.Release)
 			return nil
 		}
-		t.more = append(t.more, l.add(&r, p, info))
+		t.more = append(t.more, c.addCopy(l, &r, p, info))
 		return nil
 	})
 	if err != nil {
@@ -114,6 +120,17 @@ func (c *Committer) Add(r Request) (Ticket, error) {
 		return Ticket{}, err
 	}
 	return t, nil
+}
+
+// slack is how much more memory than twice its size a request may lie in while it
+// waits for its commit. A buffer of a pool is at most twice as large as what was
+// asked for; one that something was decompressed into may be more.
+const slack = 4 << 10
+
+// addCopy adds what the caller will not keep.
+func (c *Committer) addCopy(l *lane, r *Request, p []byte, info otlp.Info) part {
+	own := append(c.bodies.get(len(p)), p...)
+	return l.add(r, own, info, func() { c.bodies.put(own) })
 }
 
 // Stop refuses further requests, commits what is gathered, and waits for the

@@ -188,8 +188,10 @@ func TestLoneRequestIsCommittedAtOnce(t *testing.T) {
 	b := newBench(t, one(), codec.S2)
 	p, info := request(t, sample.New(1, sample.Shape{}), otlp.Traces, 10)
 	want := bytes.Clone(p)
-	ticket := b.add(t, otlp.Traces, "", p, info)
-	clear(p) // the caller's again
+	ticket, err := b.Add(Request{Signal: otlp.Traces, Payload: p, Info: info, Release: func() { clear(p) }}) // the caller's again
+	if err != nil {
+		t.Fatal(err)
+	}
 	if r := confirmed(t, ticket); r.Rejected != 0 {
 		t.Fatalf("rejected %d", r.Rejected)
 	}

@@ -1,9 +1,9 @@
 // Package committer merges requests into groups and commits each group with
 // one publish: group commit, as a database log does it.
 //
-//	Add(request) ─copy─▶ open group of (signal, tenant) ─close─▶ ready ─▶ slot: compress, publish
-//	     │                       ▲ grows while all slots are busy                     │
-//	  Ticket ◀───────────────────────── one confirm for all of the group ◀────────────┘
+//	Add(request) ─▶ open group of (signal, tenant) ─close─▶ ready ─▶ slot: join, compress, publish
+//	     │                  ▲ grows while all slots are busy                      │
+//	  Ticket ◀───────────────────── one confirm for all of the group ◀────────────┘
 //
 // # Guarantees
 //
@@ -22,8 +22,9 @@
 //   - One ULID names a published message, the same on each retry of it.
 //   - A group whose callers have all gone is not retried any more.
 //
-// Memory: the caller bounds the bytes it adds (admission). The committer holds
-// at most about twice these, the buffers of full load (one of Config.MaxBytes
-// a slot and signal), and one a busy slot for the compressed form. A group that
-// its callers have left gives its memory back at once.
+// Memory: the caller bounds the bytes it adds (admission). They stay where they
+// were received until their group is confirmed; joined and compressed they are only
+// on a work space, of which there are as many as cores at most, and then compressed once
+// more in a message until it is confirmed. A group that its callers have left gives
+// its memory back at once.
 package committer

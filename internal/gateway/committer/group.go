@@ -16,11 +16,9 @@ type group struct {
 	signal    otlp.Signal
 	tenant    string
 	opened    time.Time
-	raw       []byte // joined requests
-	full      bool   // raw is one of the buffers of full capacity
-	overQuota bool   // a request is of a tenant above its quota
-	release   func() // raw is a request that was taken over; nil: raw is the committer's
+	overQuota bool // a request is of a tenant above its quota
 	items     int
+	size      int // bytes of all members
 	members   []member
 
 	// waiting counts the tickets that still want the outcome; when it falls to
@@ -31,9 +29,11 @@ type group struct {
 	done    chan struct{}
 }
 
-// member is one request, or one part of a split one.
+// member is one request, or one part of a split one. Its bytes lie where they
+// were received, until the group is compressed.
 type member struct {
-	end              int // its bytes end here in raw; they start where the one before ends
+	data             []byte // nil once given back
+	release          func() // gives data back
 	items            int
 	minTime, maxTime uint64
 	rejected         int    // items that cannot be stored at all
@@ -41,21 +41,15 @@ type member struct {
 	err              error
 }
 
-// free gives the joined requests back, once.
+// free gives the bytes of the members back, once.
 func (g *group) free() {
-	if g.release != nil {
-		g.release()
-	} else {
-		g.lane.c.raw.put(g.raw, g.full)
+	for i := range g.members {
+		m := &g.members[i]
+		if m.release != nil {
+			m.release()
+		}
+		m.data, m.release = nil, nil
 	}
-	g.raw = nil
-}
-
-func (g *group) start(i int) int {
-	if i == 0 {
-		return 0
-	}
-	return g.members[i-1].end
 }
 
 // join adds a caller to those that wait. It fails when all of them have left:
@@ -73,22 +67,17 @@ func (g *group) join() bool {
 }
 
 // add adds the request of a caller that has joined and returns its index. The
-// bytes are copied.
-func (g *group) add(p []byte, info otlp.Info) int {
-	g.raw = append(g.raw, p...)
-	return g.count(info)
-}
-
-// count adds a member for what was added to raw.
-func (g *group) count(info otlp.Info) int {
+// bytes are the group's until it calls release.
+func (g *group) add(p []byte, info otlp.Info, release func()) int {
 	g.items += info.Items
-	g.members = append(g.members, member{end: len(g.raw), items: info.Items, minTime: info.MinTime, maxTime: info.MaxTime})
+	g.size += len(p)
+	g.members = append(g.members, member{data: p, release: release, items: info.Items, minTime: info.MinTime, maxTime: info.MaxTime})
 	return len(g.members) - 1
 }
 
 // leave is called once by each ticket, when it has or no longer wants the
 // outcome. The last one ends the publish; a group that was not yet closed or
-// committed gives its memory back at once, as its clients' share of the budget
+// committed gives its bytes back at once, as its clients' share of the budget
 // is given back too.
 func (g *group) leave() {
 	if g.waiting.Add(-1) == 0 {
@@ -97,17 +86,34 @@ func (g *group) leave() {
 	}
 }
 
-// span sums the members i up to j.
-func (g *group) span(i, j int) (items int, minTime, maxTime uint64) {
-	for _, m := range g.members[i:j] {
-		items += m.items
+// span sums members.
+func span(members []member) (info otlp.Info) {
+	for i := range members {
+		m := &members[i]
+		info.Items += m.items
 		if m.maxTime == 0 {
 			continue
 		}
-		if maxTime == 0 || m.minTime < minTime {
-			minTime = m.minTime
+		if info.MaxTime == 0 || m.minTime < info.MinTime {
+			info.MinTime = m.minTime
 		}
-		maxTime = max(maxTime, m.maxTime)
+		info.MaxTime = max(info.MaxTime, m.maxTime)
 	}
-	return items, minTime, maxTime
+	return info
+}
+
+// join appends the bytes of members to dst: the encoding of their merged request.
+func join(dst []byte, members []member) []byte {
+	for i := range members {
+		dst = append(dst, members[i].data...)
+	}
+	return dst
+}
+
+// sizeOf is how many bytes members have.
+func sizeOf(members []member) (n int) {
+	for i := range members {
+		n += len(members[i].data)
+	}
+	return n
 }

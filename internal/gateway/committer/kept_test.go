@@ -60,18 +60,66 @@ func TestRequestThatCannotBeCutIsNotCopied(t *testing.T) {
 	}
 }
 
-// TestHugeBuffersAreNotKept: a buffer that has outgrown its size is not held for
-// the next group.
+// TestHugeBuffersAreNotKept: of large buffers few are held for what comes next, of
+// huge ones none, and one that is held is used again.
 func TestHugeBuffersAreNotKept(t *testing.T) {
-	b := buffers{size: 64 << 10, keep: 2}
-	p, full := b.get(1)
-	b.put(append(p, make([]byte, 1<<20)...), full)
-	if p, full = b.get(1); !full || cap(p) != 64<<10 {
-		t.Errorf("full %t, capacity %d", full, cap(p))
+	b := &buffers{keep: 8}
+	kept := func(size int) (n int) {
+		for range 10 {
+			b.put(make([]byte, 0, size))
+		}
+		for k := range b.free {
+			n += len(b.free[k])
+		}
+		b = &buffers{keep: 8}
+		return n
+	}
+	if small, large, huge, odd := kept(64<<10), kept(4<<20), kept(8<<20), kept(5000); small != 8 || large != keepLarge || huge != 0 || odd != 0 {
+		t.Errorf("%d small, %d large, %d huge ones and %d of an odd size are held", small, large, huge, odd)
+	}
+	p := b.get(100 << 10)
+	if cap(p) != 128<<10 || len(p) != 0 {
+		t.Errorf("length %d, capacity %d", len(p), cap(p))
 	}
 	first := &p[:1][0]
-	b.put(p, full)
-	if p, _ = b.get(1); &p[:1][0] != first {
-		t.Error("one of its size is not used again")
+	b.put(append(p, "some"...))
+	if p = b.get(70 << 10); &p[:1][0] != first || len(p) != 0 {
+		t.Error("one that was put back is not used again, empty")
+	}
+}
+
+// TestWhatLiesInTooMuchMemoryIsCopied: a small request in a large buffer does not
+// keep that one until its commit.
+func TestWhatLiesInTooMuchMemoryIsCopied(t *testing.T) {
+	b := newBench(t, one(), codec.None)
+	open := b.gate.close()
+	p, info := request(t, sample.New(1, sample.Shape{}), otlp.Traces, 10)
+	first := b.add(t, otlp.Traces, "", p, info) // takes the one slot
+	<-b.gate.waiting
+	back := 0
+	add := func(room int) Ticket {
+		ticket, err := b.Add(Request{Signal: otlp.Traces, Payload: append(make([]byte, 0, room), p...), Info: info, Release: func() { back++ }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ticket
+	}
+	copied := add(1 << 20)
+	if back != 1 {
+		t.Errorf("%d given back, want the one in 1 MiB", back)
+	}
+	stays := add(2 * len(p))
+	if back != 1 {
+		t.Error("one in a buffer of about its size was given back before its commit")
+	}
+	open()
+	for _, ticket := range []Ticket{first, copied, stays} {
+		confirmed(t, ticket)
+	}
+	if back != 2 {
+		t.Errorf("%d given back after the commit, want 2", back)
+	}
+	if r, raw := b.stored(t, "T", 2); r.Items != 2*info.Items || !bytes.Equal(raw, append(bytes.Clone(p), p...)) {
+		t.Error("what is stored is not what was sent")
 	}
 }

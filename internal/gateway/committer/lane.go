@@ -34,13 +34,14 @@ type tenant struct {
 	ready []*group // closed because full, oldest first
 }
 
-// add joins p, a request or a part of one, of at most MaxBytes, to the open group of
-// its tenant.
-func (l *lane) add(r *Request, p []byte, info otlp.Info) part {
+// add joins p, a request or a part of one, to the open group of its tenant. One
+// of more than MaxBytes is a group of its own. release is called once, when the
+// bytes are not needed any more.
+func (l *lane) add(r *Request, p []byte, info otlp.Info, release func()) part {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.tenant(r.Tenant)
-	if t.open != nil && l.overflows(t.open, len(p), info.Items) {
+	if t.open != nil && l.overflows(t, len(p), info.Items) {
 		t.close()
 	}
 	if t.open != nil && !t.open.join() {
@@ -49,30 +50,13 @@ func (l *lane) add(r *Request, p []byte, info otlp.Info) part {
 	}
 	if t.open == nil {
 		t.open = l.group(r.Tenant)
-		t.open.raw, t.open.full = l.c.raw.get(len(p))
 	}
 	g := t.open
 	g.overQuota = g.overQuota || r.OverQuota
-	index := g.add(p, info)
+	index := g.add(p, info, release)
 	if l.full(g) {
 		t.close()
 	}
-	l.dispatch()
-	return part{g, index}
-}
-
-// keep makes a group of one request that is larger than MaxBytes, without a copy.
-func (l *lane) keep(r *Request) part {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t := l.tenant(r.Tenant)
-	if t.open != nil {
-		t.close() // it came before
-	}
-	g := l.group(r.Tenant)
-	g.raw, g.release = r.Payload, r.Release
-	index := g.count(r.Info)
-	t.ready = append(t.ready, g)
 	l.dispatch()
 	return part{g, index}
 }
@@ -97,14 +81,29 @@ func (l *lane) group(name string) *group {
 	return g
 }
 
-func (l *lane) overflows(g *group, bytes, items int) bool {
-	cfg := &l.c.cfg
-	return len(g.raw)+bytes > int(cfg.MaxBytes) || cfg.MaxItems > 0 && g.items+items > cfg.MaxItems
+// enough is what a group gathers: neither the compression nor the disk gets faster
+// by more, and each byte more is held in several places from here to the
+// destination. Where many groups wait for a slot, commits are what lacks: then they
+// grow as far as they may.
+const (
+	enough = 1 << 20
+	many   = 8
+)
+
+// overflows tells whether the open group of a tenant is to be closed before what
+// comes is added.
+func (l *lane) overflows(t *tenant, bytes, items int) bool {
+	cfg, g := &l.c.cfg, t.open
+	most := int(cfg.MaxBytes)
+	if len(t.ready) < many {
+		most = min(most, enough)
+	}
+	return g.size+bytes > most || cfg.MaxItems > 0 && g.items+items > cfg.MaxItems
 }
 
 func (l *lane) full(g *group) bool {
 	cfg := &l.c.cfg
-	return len(g.raw) >= int(cfg.MaxBytes) || cfg.MaxItems > 0 && g.items >= cfg.MaxItems
+	return g.size >= int(cfg.MaxBytes) || cfg.MaxItems > 0 && g.items >= cfg.MaxItems
 }
 
 // close ends the gathering; dispatch takes the group from ready.

@@ -60,7 +60,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 }
 
 func (m *Metrics) group(g *group, begin time.Time) {
-	m.groupBytes.Observe(float64(len(g.raw)))
+	m.groupBytes.Observe(float64(g.size))
 	m.groupRequests.Observe(float64(len(g.members)))
 	m.gatherSeconds.Observe(begin.Sub(g.opened).Seconds())
 }

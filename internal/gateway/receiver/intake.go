@@ -218,7 +218,7 @@ func (in *Intake) capped(l net.Listener, transport string) net.Listener {
 // What is kept for reuse: enough small buffers on each listener for full load, and
 // large ones for the two together and a few seconds.
 const (
-	maxIdleBuffers = 8 << 20
+	maxIdleBuffers = 16 << 20
 	keepLarge      = 5 * time.Second
 )
 

@@ -8,7 +8,39 @@ import (
 // readAhead is how much is read from a socket at once.
 const readAhead = 64 << 10
 
-var readBuffers = sync.Pool{New: func() any { return new([readAhead]byte) }}
+// keepReads is how many buffers of a socket wait for their next use: 4 MiB.
+const keepReads = 64
+
+// readBuffers is a free list, last in, first out. A sync.Pool would be emptied by
+// each collection: with a thousand busy connections that was a third of all that the
+// process allocated.
+var readBuffers = readBufferList{}
+
+type readBufferList struct {
+	mu   sync.Mutex
+	free []*[readAhead]byte // mu
+}
+
+func (l *readBufferList) get() *[readAhead]byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := len(l.free) - 1
+	if last < 0 {
+		return new([readAhead]byte)
+	}
+	b := l.free[last]
+	l.free[last] = nil
+	l.free = l.free[:last]
+	return b
+}
+
+func (l *readBufferList) put(b *[readAhead]byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.free) < keepReads {
+		l.free = append(l.free, b)
+	}
+}
 
 // readAheads is a listener whose connections read ahead into buffers that they
 // share: one has a buffer from when there is something to read until it is
@@ -45,7 +77,7 @@ func (c *readAheadConn) Read(p []byte) (int, error) {
 	}
 	n := copy(p, c.rest)
 	if c.rest = c.rest[n:]; len(c.rest) == 0 {
-		readBuffers.Put(c.buffer)
+		readBuffers.put(c.buffer)
 		c.buffer, c.rest = nil, nil
 	}
 	return n, nil

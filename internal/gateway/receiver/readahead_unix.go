@@ -29,7 +29,7 @@ func newReadAhead(c net.Conn) net.Conn {
 func (c *readAheadConn) fill() (n int, err error) {
 	var failed error
 	err = c.wait.Read(func(fd uintptr) bool {
-		b := readBuffers.Get().(*[readAhead]byte)
+		b := readBuffers.get()
 		for {
 			n, failed = syscall.Read(int(fd), b[:])
 			if failed != syscall.EINTR {
@@ -40,7 +40,7 @@ func (c *readAheadConn) fill() (n int, err error) {
 			c.buffer, c.rest = b, b[:n]
 			return true
 		}
-		readBuffers.Put(b)
+		readBuffers.put(b)
 		return failed != syscall.EAGAIN
 	})
 	switch {

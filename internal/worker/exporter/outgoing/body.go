@@ -6,6 +6,7 @@ package outgoing
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/mem"
 
@@ -17,6 +18,14 @@ import (
 // DefaultMaxRequestBytes is the limit that the specification recommends to
 // clients, before compression (OTLP 1.11, "Size limits").
 const DefaultMaxRequestBytes = 64 << 20
+
+// What is kept for reuse, for each destination: small buffers, and large ones for a
+// few seconds.
+const (
+	maxIdle   = 8 << 20
+	maxLarge  = 32 << 20
+	keepLarge = 5 * time.Second
+)
 
 // Bodies makes request bodies for one wire compression. Safe for concurrent
 // use.
@@ -40,7 +49,7 @@ func NewBodies(wire string, level, maxRequestBytes int) (*Bodies, error) {
 	if maxRequestBytes == 0 {
 		maxRequestBytes = DefaultMaxRequestBytes
 	}
-	return &Bodies{wire: wire, enc: enc, max: maxRequestBytes, pool: grpcwire.NewMeteredPool(16 << 20)}, nil
+	return &Bodies{wire: wire, enc: enc, max: maxRequestBytes, pool: grpcwire.NewMeteredPool(maxIdle).WithLarge(grpcwire.NewLarge(maxLarge, keepLarge))}, nil
 }
 
 // Body is the bytes of one request as they go over the wire.
