@@ -91,5 +91,5 @@ func (c *collector) adapt(gc, user float64) {
 // growth is GOGC for a heap of which so many bytes live.
 func (c *collector) growth(live uint64) int {
 	least := 100 * leastGrowth / float64(max(live, 4<<20)) * c.percent / leastPercent
-	return int(max(c.percent, min(least, mostPercent*leastGrowth/(4<<20))))
+	return int(max(c.percent, least))
 }
