@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/grpc/mem"
 
+	"github.com/penstock-otel/penstock/internal/copies"
 	"github.com/penstock-otel/penstock/pkg/codec"
 )
 
@@ -82,6 +83,7 @@ func (f *Frame) Bytes(pool mem.BufferPool) (b []byte, release func()) {
 	if pool == nil {
 		pool = f.pool()
 	}
+	f.countPieces()
 	buf := f.Data.MaterializeToBuffer(pool)
 	return buf.ReadOnlyData(), buf.Free
 }
@@ -151,10 +153,12 @@ func (f *Frame) Decompress(limit int) error {
 		pool.Put(buf)
 		return &receiveError{err: fmt.Errorf("message in grpc-encoding %q: %w", f.Encoding, err)}
 	}
+	copies.Count(copies.Inflated, len(out))
 	if cap(out) != cap(*buf) { // it outgrew the claim: out is not of the pool
 		pool.Put(buf)
 		buf = pool.Get(len(out))
 		copy(*buf, out)
+		copies.Count(copies.Pieces, len(out))
 	} else {
 		*buf = out
 	}
@@ -166,11 +170,19 @@ func (f *Frame) Decompress(limit int) error {
 // onePiece makes Data one buffer and returns its bytes.
 func (f *Frame) onePiece() []byte {
 	if len(f.Data) != 1 {
+		f.countPieces()
 		buf := f.Data.MaterializeToBuffer(f.pool())
 		f.Data.Free()
 		f.Data = mem.BufferSlice{buf}
 	}
 	return f.Data[0].ReadOnlyData()
+}
+
+// countPieces is before Data is made one buffer, which copies it unless it is one.
+func (f *Frame) countPieces() {
+	if len(f.Data) > 1 {
+		copies.Count(copies.Pieces, f.Len())
+	}
 }
 
 func (f *Frame) pool() mem.BufferPool {

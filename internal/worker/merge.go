@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/penstock-otel/penstock/internal/copies"
 	"github.com/penstock-otel/penstock/internal/record"
 	"github.com/penstock-otel/penstock/internal/worker/exporter"
 	"github.com/penstock-otel/penstock/internal/worker/ship"
@@ -167,6 +168,7 @@ func (l *lane) exportMerged(members []member, raw int) (result exporter.Result, 
 			return result, 0, &exporter.Error{Kind: exporter.Permanent, Code: "undecodable", Err: err}
 		}
 	}
+	copies.Count(copies.Decoded, len(*buf))
 	l.to.metrics.merged.Add(float64(len(members)))
 	first := members[0]
 	result, err = first.send.Export(l.w.work, &exporter.Request{Signal: l.signal, Tenant: first.tenant, ID: first.record.ID,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/penstock-otel/penstock/internal/copies"
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/record"
 	"github.com/penstock-otel/penstock/pkg/codec"
@@ -117,6 +118,7 @@ func (c *Committer) pack(members []member, size int) (body []byte, codecName str
 	}
 	b.packed = packed
 	b.trim()
+	copies.Count(copies.Packed, len(packed))
 	return append(c.bodies.get(len(packed)), packed...), codecName, nil
 }
 

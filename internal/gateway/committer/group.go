@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-otel/penstock/internal/copies"
 	"github.com/penstock-otel/penstock/internal/otlp"
 )
 
@@ -106,6 +107,7 @@ func span(members []member) (info otlp.Info) {
 func join(dst []byte, members []member) []byte {
 	for i := range members {
 		dst = append(dst, members[i].data...)
+		copies.Count(copies.Joined, len(members[i].data))
 	}
 	return dst
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 
+	"github.com/penstock-otel/penstock/internal/copies"
 	"github.com/penstock-otel/penstock/internal/grpcwire"
 	"github.com/penstock-otel/penstock/internal/otlp"
 )
@@ -51,6 +52,7 @@ func (b *body) grow(n, used int) {
 	next := b.pool.Get(n)
 	if b.buf != nil {
 		copy(*next, (*b.buf)[:used])
+		copies.Count(copies.Body, used)
 		b.pool.Put(b.buf)
 	}
 	b.buf = next

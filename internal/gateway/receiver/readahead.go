@@ -3,6 +3,8 @@ package receiver
 import (
 	"net"
 	"sync"
+
+	"github.com/penstock-otel/penstock/internal/copies"
 )
 
 // readAhead is how much is read from a socket at once.
@@ -76,6 +78,7 @@ func (c *readAheadConn) Read(p []byte) (int, error) {
 		}
 	}
 	n := copy(p, c.rest)
+	copies.Count(copies.ReadAhead, n)
 	if c.rest = c.rest[n:]; len(c.rest) == 0 {
 		readBuffers.put(c.buffer)
 		c.buffer, c.rest = nil, nil

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/mem"
 
+	"github.com/penstock-otel/penstock/internal/copies"
 	"github.com/penstock-otel/penstock/internal/grpcwire"
 	"github.com/penstock-otel/penstock/internal/worker/exporter"
 	"github.com/penstock-otel/penstock/pkg/codec"
@@ -113,6 +114,11 @@ func (b *Bodies) decode(r *exporter.Request) (Body, error) {
 		b.pool.Put(buf)
 		return Body{}, &exporter.Error{Kind: exporter.Permanent, Code: "undecodable",
 			Err: fmt.Errorf("queued request %s of %d bytes: %w", r.ID, len(r.Body), err)}
+	}
+	if r.Codec == codec.None {
+		copies.Count(copies.Owned, len(out))
+	} else {
+		copies.Count(copies.Decoded, len(out))
 	}
 	return b.own(buf, out), nil
 }
