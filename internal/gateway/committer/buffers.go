@@ -7,18 +7,32 @@ import (
 
 // space is where one group is joined and compressed. It has memory for usual groups
 // from the first use on, but only what is written ever becomes resident.
-type space struct{ raw, packed []byte }
+type space struct {
+	raw, packed []byte
+	calm        int // usual groups since the last larger one
+}
 
 // usual is the capacity that both have at least: that of a group which has gathered
 // enough, compressed in the worst case.
 const usual = enough + enough/8
 
-// trim lets go of what a larger group needed.
-func (s *space) trim() {
-	if cap(s.raw) > 2*usual {
+// calmDown is how many usual groups let go of what a larger one needed: while groups
+// are large each would make its memory anew.
+const calmDown = 64
+
+// trim is called after each group, which had size bytes.
+func (s *space) trim(size int) {
+	if size > enough {
+		s.calm = 0
+		return
+	}
+	if s.calm++; s.calm < calmDown {
+		return
+	}
+	if cap(s.raw) > usual {
 		s.raw = nil
 	}
-	if cap(s.packed) > 2*usual {
+	if cap(s.packed) > usual {
 		s.packed = nil
 	}
 }

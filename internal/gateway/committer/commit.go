@@ -116,8 +116,10 @@ func (c *Committer) pack(members []member, size int) (body []byte, codecName str
 	if err != nil {
 		return nil, "", err
 	}
-	b.packed = packed
-	b.trim()
+	if size <= int(c.cfg.MaxBytes) { // what outgrows a group is not held for the next
+		b.packed = packed
+	}
+	b.trim(size)
 	copies.Count(copies.Packed, len(packed))
 	return append(c.bodies.get(len(packed)), packed...), codecName, nil
 }

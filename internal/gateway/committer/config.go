@@ -9,7 +9,7 @@ import (
 
 // Config says when a group closes.
 type Config struct {
-	MaxBytes        config.ByteSize `yaml:"max_bytes" help:"A group has at most this many bytes before compression; beyond 1MiB it grows only while several others wait for a commit slot, or by a single request. 3.5MiB lets an export of one group pass a receiver that takes 4 MiB."`
+	MaxBytes        config.ByteSize `yaml:"max_bytes" help:"A group has at most this many bytes before compression; beyond 1MiB it grows only while several others wait for a commit slot, or commits take long, or by a single request. 3.5MiB lets an export of one group pass a receiver that takes 4 MiB."`
 	MaxItemBytes    config.ByteSize `yaml:"max_item_bytes" help:"Largest span, metric point or log record, with its resource and scope, before compression. One that is larger is refused alone (partial success). gRPC receivers take 4MiB unless told otherwise. What fits into max_bytes is never refused. 0: as large as the queue takes."`
 	MaxItems        int             `yaml:"max_items" help:"A group closes at this many spans, points or log records. 0: no such limit."`
 	MaxDelay        config.Duration `yaml:"max_delay" help:"How long a group gathers although a commit slot is free. 0s: not at all; groups then grow only while commits are in flight."`

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/internal/sample"
@@ -121,5 +122,69 @@ func TestWhatLiesInTooMuchMemoryIsCopied(t *testing.T) {
 	}
 	if r, raw := b.stored(t, "T", 2); r.Items != 2*info.Items || !bytes.Equal(raw, append(bytes.Clone(p), p...)) {
 		t.Error("what is stored is not what was sent")
+	}
+}
+
+// TestASpaceCalmsDown: what large groups need is kept while they come, and let go of
+// when they do not.
+func TestASpaceCalmsDown(t *testing.T) {
+	s := &space{}
+	use := func(size int) {
+		s.raw = fit(s.raw, size)
+		s.packed = fit(s.packed, size/4)
+		s.trim(size)
+	}
+	use(100)
+	if cap(s.raw) != usual || cap(s.packed) != usual {
+		t.Fatalf("room for %d and %d bytes, want %d", cap(s.raw), cap(s.packed), usual)
+	}
+	use(3 << 20)
+	for range calmDown - 1 {
+		use(1000)
+	}
+	if cap(s.raw) < 3<<20 {
+		t.Error("what a large group needed is gone too soon")
+	}
+	use(3 << 20)
+	for range calmDown {
+		use(1000)
+	}
+	if cap(s.raw) > usual {
+		t.Errorf("%d bytes are held after %d small groups", cap(s.raw), calmDown)
+	}
+}
+
+// TestGroupsGrowWhereCommitsTakeLong: what is enough for a fast queue is not for one
+// that takes its time.
+func TestGroupsGrowWhereCommitsTakeLong(t *testing.T) {
+	cfg := one()
+	b := newBench(t, cfg, codec.None)
+	l := b.lanes[otlp.Traces]
+	group := func() (requests int) {
+		open := b.gate.close()
+		p, info := request(t, sample.New(1, sample.Shape{}), otlp.Traces, 400) // 180 KB
+		tickets := []Ticket{b.add(t, otlp.Traces, "", p, info)}
+		<-b.gate.waiting
+		for range 10 {
+			tickets = append(tickets, b.add(t, otlp.Traces, "", p, info))
+		}
+		before := b.messages(t, "T")
+		open()
+		for _, ticket := range tickets {
+			confirmed(t, ticket)
+		}
+		return int(b.messages(t, "T") - before)
+	}
+	l.mu.Lock()
+	l.takes = 0
+	l.mu.Unlock()
+	if n := group(); n != 3 { // itself, and 10 of 180 KB, of which 5 make 1 MiB
+		t.Errorf("%d messages of a fast queue, want groups of 1 MiB", n)
+	}
+	l.mu.Lock()
+	l.takes = time.Hour
+	l.mu.Unlock()
+	if n := group(); n != 2 {
+		t.Errorf("%d messages of a slow queue, want one that has gathered all", n)
 	}
 }

@@ -23,6 +23,7 @@ type lane struct {
 	timer   *time.Timer        // mu; of groups that gather; nil when not armed
 	timerAt time.Time          // mu; when timer is due
 	turn    int                // mu; the shard to be preferred among equals
+	takes   time.Duration      // mu; a commit, a mean of the last ones
 	stopped bool               // mu
 }
 
@@ -81,13 +82,14 @@ func (l *lane) group(name string) *group {
 	return g
 }
 
-// enough is what a group gathers: neither the compression nor the disk gets faster
-// by more, and each byte more is held in several places from here to the
-// destination. Where many groups wait for a slot, commits are what lacks: then they
-// grow as far as they may.
+// enough is what a group gathers: neither the compression nor a fast disk gets
+// faster by more, and each byte more is held in several places from here to the
+// destination. Where many groups wait for a slot, or a commit takes long, as on a
+// cluster or a slow disk, commits are what lacks: then groups grow as far as they may.
 const (
 	enough = 1 << 20
 	many   = 8
+	long   = 50 * time.Millisecond
 )
 
 // overflows tells whether the open group of a tenant is to be closed before what
@@ -95,7 +97,7 @@ const (
 func (l *lane) overflows(t *tenant, bytes, items int) bool {
 	cfg, g := &l.c.cfg, t.open
 	most := int(cfg.MaxBytes)
-	if len(t.ready) < many {
+	if len(t.ready) < many && l.takes < long {
 		most = min(most, enough)
 	}
 	return g.size+bytes > most || cfg.MaxItems > 0 && g.items+items > cfg.MaxItems
@@ -257,15 +259,17 @@ func (l *lane) freeShard() int {
 
 func (l *lane) run(g *group, shard int) {
 	defer l.c.running.Done()
+	begin := time.Now()
 	l.c.commit(g, shard)
 	g.free()
-	l.finish(shard) // the next group starts before this one's callers do
+	l.finish(shard, time.Since(begin)) // the next group starts before this one's callers do
 	close(g.done)
 }
 
-func (l *lane) finish(shard int) {
+func (l *lane) finish(shard int, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.takes += (took - l.takes) / 4
 	l.busy[shard]--
 	l.dispatch()
 }
