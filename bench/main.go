@@ -35,6 +35,7 @@ go run ./bench backlog -stored 2048      a worker that starts before a full queu
 go run ./bench replay -rate 60000        live latency with and without a replay beside it
 go run ./bench noisy -quota 5000         one tenant's latency beside another far above its quota
 go run ./bench rules -duration 3m        an alerter on one core
+go run ./bench cost                      where the CPU time of a byte goes, by part
 go run ./bench page                      the page of plots from the results in bench/results
 go run ./bench generate, sink            the processes that the others start
 `
@@ -48,6 +49,7 @@ var commands = map[string]func(ctx context.Context, args []string, out, errs io.
 	"replay":  runReplay,
 	"noisy":   runNoisy,
 	"rules":   runRules,
+	"cost":    runCost,
 	"page":    func(_ context.Context, args []string, _, errs io.Writer) error { return page.Run(args, errs) },
 	"sink":    func(ctx context.Context, args []string, _, _ io.Writer) error { return sink.Run(ctx, args) },
 	"generate": func(ctx context.Context, args []string, out, _ io.Writer) error {

@@ -45,6 +45,8 @@ type Result struct {
 
 	Idle *Idle `json:"idle_connections,omitempty"`
 	Disk *Disk `json:"disk,omitempty"`
+
+	Costs []Cost `json:"costs,omitempty"`
 }
 
 // Whole is the load from its first request until the sink had all that was
