@@ -44,6 +44,12 @@ func compressed(l load.Options, by string) load.Options {
 	return l
 }
 
+// ofClients has more in flight: what a group waits for is far away.
+func ofClients(l load.Options, clients int) load.Options {
+	l.Clients = clients
+	return l
+}
+
 func ofTenants(l load.Options, n int) load.Options {
 	l.Tenants, l.Tenant = n, "shop"
 	return l
@@ -76,8 +82,8 @@ var scenarios = []scenario{
 	{letter: "i", name: "tenants", meaning: "(a) from clients of 8 tenants", load: ofTenants(traces100, 8), ids: true, measure: plain},
 	{letter: "j", name: "profile", meaning: "(a) strict and process in turns: the price of fsync on each commit", load: traces100, ids: true, measure: profile},
 	{letter: "k", name: "shards", meaning: "(a) with 1 and 4 shards in turns", load: traces100, ids: true, measure: shards},
-	{letter: "l", name: "external1", meaning: "(a) with the queue in one nats-server that syncs each write", load: traces100, ids: true, measure: external(1)},
-	{letter: "l", name: "external3", meaning: "(a) with the queue in a cluster of three nats-servers that sync each write, three copies", load: traces100, ids: true, measure: external(3),
+	{letter: "l", name: "external1", meaning: "(a) from 256 clients with the queue in one nats-server that syncs each write", load: ofClients(traces100, 256), ids: true, measure: external(1)},
+	{letter: "l", name: "external3", meaning: "(a) from 256 clients with the queue in a cluster of three nats-servers that sync each write, three copies", load: ofClients(traces100, 256), ids: true, measure: external(3),
 		targets: []target{delivered(200_000), cpu(3.0)}},
 	{letter: "m", name: "gateway", meaning: "(a) of a gateway alone on one core, generator and sink on another", load: traces100, ids: true, measure: gatewayAlone,
 		targets: []target{accepted(400_000), memory(64)}},

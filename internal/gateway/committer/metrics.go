@@ -45,7 +45,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		groupBytes:    histogram("penstock_commit_group_bytes", "Size of a commit group before compression.", prometheus.ExponentialBuckets(1024, 4, 7)),
 		groupRequests: histogram("penstock_commit_group_requests", "Requests joined in a commit group.", prometheus.ExponentialBuckets(1, 2, 11)),
 		gatherSeconds: histogram("penstock_commit_gather_seconds", "Time from the first request of a group to the start of its commit.", prometheus.ExponentialBuckets(0.0005, 2, 15)),
-		commitSeconds: histogram("penstock_commit_seconds", "Time to compress, publish and confirm a group.", prometheus.ExponentialBuckets(0.0005, 2, 15)),
+		commitSeconds: histogram("penstock_commit_seconds", "Time to compress, publish and confirm a group.", prometheus.ExponentialBuckets(0.0005, 1.5, 25)),
 		inFlight:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "penstock_commits_in_flight", Help: "Groups being committed now."}),
 		items:         bySignal("penstock_queue_committed_items_total", "Spans, points and log records confirmed by the queue."),
 		rawBytes:      bySignal("penstock_queue_committed_raw_bytes_total", "Bytes confirmed by the queue, before compression."),
