@@ -43,7 +43,7 @@ func (b Bars) SVG() ([]byte, error) {
 	bar := min(group*0.8/float64(max(1, len(b.Series))), 60)
 	for g, name := range b.Groups {
 		middle := left + group*(float64(g)+0.5)
-		c.text(middle, top+fieldHeight+18, "group", "middle", name)
+		c.text(middle, top+fieldHeight+18+stagger(b.Groups, group, g), "group", "middle", name)
 		for i, s := range b.Series {
 			v := s.Values[g]
 			if math.IsNaN(v) {
@@ -59,4 +59,15 @@ func (b Bars) SVG() ([]byte, error) {
 		}
 	}
 	return c.end(), nil
+}
+
+// stagger sets every other name lower where they would run into each other.
+func stagger(names []string, width float64, i int) float64 {
+	const letter = 7
+	for _, name := range names {
+		if i%2 == 1 && float64(len(name)*letter) > width {
+			return 14
+		}
+	}
+	return 0
 }

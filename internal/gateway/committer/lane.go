@@ -89,7 +89,7 @@ func (l *lane) group(name string) *group {
 const (
 	enough = 1 << 20
 	many   = 8
-	long   = 30 * time.Millisecond
+	long   = 40 * time.Millisecond
 )
 
 // overflows tells whether the open group of a tenant is to be closed before what
