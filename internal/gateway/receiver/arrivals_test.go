@@ -17,7 +17,7 @@ import (
 func TestArrivalsShareATenth(t *testing.T) {
 	var a arrivals
 	now := time.Unix(1, 0)
-	each := 9 * 4 * time.Nanosecond * arrivalPiece
+	each := 9 * 8 * time.Nanosecond * arrivalPiece
 	for i := range 3 {
 		if got := a.rest(arrivalPiece, now); got != time.Duration(i+1)*each {
 			t.Errorf("%d: %v", i, got)
