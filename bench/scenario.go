@@ -145,7 +145,7 @@ func runList(_ context.Context, args []string, out, _ io.Writer) error {
 			if x.atLeast {
 				bound = "≥"
 			}
-			want = append(want, fmt.Sprintf("%s %s %g %s", x.what, bound, x.want, x.unit))
+			want = append(want, fmt.Sprintf("%s %s %s %s", x.what, bound, figure(x.want), x.unit))
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", s.letter, s.name, s.meaning, strings.Join(want, ", "))
 	}

@@ -107,7 +107,15 @@ func (r *report) targets(w io.Writer) {
 		if v.AtLeast {
 			bound = "≥"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s %.4g %s\t%.4g\t%s\n", strings.TrimSpace(v.Scenario+" "+v.Variant), v.What, bound, v.Want, v.Unit, v.Got, v.Said)
+		fmt.Fprintf(t, "%s\t%s\t%s %s %s\t%s\t%s\n", strings.TrimSpace(v.Scenario+" "+v.Variant), v.What, bound, figure(v.Want), v.Unit, figure(v.Got), v.Said)
 	}
 	t.Flush()
+}
+
+// figure prints a value without an exponent: whole where it is large.
+func figure(v float64) string {
+	if v >= 1000 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.4g", v)
 }
