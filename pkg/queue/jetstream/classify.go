@@ -15,7 +15,7 @@ import (
 // (nats-server 2.15.2, server/errors.json).
 const (
 	codeAccountLimit    = 10002 // resource limits exceeded for account
-	codeNoPeers         = 10005 // no suitable peers for placement: insufficient storage
+	codeNoPeers         = 10005 // no suitable peers for placement: insufficient storage, or a peer offline
 	codeInsufficient    = 10023 // insufficient resources: the server's store is full
 	codeStorage         = 10047 // insufficient storage resources available
 	codeTooLarge        = jetstream.JSErrCodeStreamMessageExceedsMaximum

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -198,7 +199,11 @@ func (q *Queue) checkReplicas(have *jetstream.StreamInfo) error {
 }
 
 func provisionError(stream string, maxBytes int64, err error) error {
-	switch apiCode(err) {
+	code := apiCode(err)
+	if code == codeNoPeers && strings.Contains(err.Error(), "peer offline") { // with it there may be room enough
+		return fmt.Errorf("queue: stream %s: %w: not enough servers of the cluster are there for its replicas: %w", stream, queue.ErrUnavailable, err)
+	}
+	switch code {
 	case codeAccountLimit, codeInsufficient, codeStorage, codeNoPeers:
 		return fmt.Errorf("queue: stream %s: %w: it reserves max bytes %d: lower queue.max_bytes, or raise the server's jetstream max_file_store (external) or the store limit (embedded), within 80 %% of the disk: %w",
 			stream, queue.ErrNoRoom, maxBytes, err)

@@ -92,6 +92,8 @@ func TestClassify(t *testing.T) {
 	}
 	for _, c := range []struct{ err, want error }{
 		{api(10005, "no suitable peers for placement, insufficient storage"), queue.ErrNoRoom},
+		{api(10005, "no suitable peers for placement, peer offline"), queue.ErrUnavailable},
+		{api(10005, "no suitable peers for placement, peer offline, insufficient storage"), queue.ErrUnavailable},
 		{api(10122, "stream max bytes exceeds account limit"), queue.ErrNoRoom},
 		{nats.ErrTimeout, queue.ErrUnavailable},
 		{api(10052, "bad config"), nil},
