@@ -11,31 +11,6 @@ type Pace func(in, out int) error
 // breath is the most output of a piece of work.
 const breath = 64 << 10
 
-// Stretch is the most output of a piece of work on src, by its header: of brotli the
-// window, of others 64 KiB, as far as they are decoded in pieces.
-func Stretch(name string, src []byte) int {
-	if canonical, _ := Canonical(name); canonical != Brotli || len(src) == 0 {
-		return breath
-	}
-	return max(breath, 1<<brotliWindowBits(src[0]))
-}
-
-// brotliWindowBits is WBITS of RFC 7932, 9.1. What is not allowed has none.
-func brotliWindowBits(head byte) int {
-	switch far, near := int(head>>1&7), int(head>>4&7); {
-	case head&1 == 0:
-		return 16
-	case far != 0:
-		return 17 + far
-	case near == 0:
-		return 17
-	case near == 1:
-		return 0
-	default:
-		return 8 + near
-	}
-}
-
 // watched is p, and where its error will be: what ends the work is no fault of the
 // data, and is not to be dressed up as one.
 func (p Pace) watched() (Pace, *error) {

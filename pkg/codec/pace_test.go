@@ -85,19 +85,3 @@ func TestPace(t *testing.T) {
 		}
 	}
 }
-
-func TestStretch(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		src  []byte
-		want int
-	}{
-		{Brotli, []byte{0x06}, 64 << 10}, {Brotli, []byte{0x0f}, 16 << 20}, {Brotli, []byte{0x0b}, 4 << 20}, // bits 1-3: 7 and 5
-		{Brotli, []byte{0x03}, 256 << 10}, {Brotli, []byte{0x01}, 128 << 10}, {Brotli, []byte{0x11}, 64 << 10}, {Brotli, []byte{0x21}, 64 << 10},
-		{Brotli, nil, 64 << 10}, {Gzip, []byte{0x0f}, 64 << 10}, {"BR", []byte{0x0f}, 16 << 20}, {"none of these", []byte{0x0f}, 64 << 10},
-	} {
-		if got := Stretch(c.name, c.src); got != c.want {
-			t.Errorf("%s of % x: %d, want %d", c.name, c.src, got, c.want)
-		}
-	}
-}

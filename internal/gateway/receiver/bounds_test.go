@@ -44,7 +44,6 @@ func TestRequestsAtTheLimit(t *testing.T) {
 
 func TestTooLargeIsFinal(t *testing.T) {
 	d := open(t, small)
-	tireless(d)
 	c := d.dial(t)
 	b := bigLog(t, strings.Repeat("0", 64<<10+1))
 	ctx := testContext(t)

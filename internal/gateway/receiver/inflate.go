@@ -3,7 +3,6 @@ package receiver
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/penstock-otel/penstock/internal/otlp"
 	"github.com/penstock-otel/penstock/pkg/codec"
@@ -39,10 +38,7 @@ const trusted = 4 << 20
 // large, or larger than it seemed, is measured first, so that a bomb is refused
 // before it has memory.
 func (v *visit) inflate(ctx context.Context, encoding string, src []byte, b *body, limit int) ([]byte, *otlp.Refusal) {
-	// A window is filled before it is known how much there is: the first try of what is
-	// small would be 45 ms, too.
-	v.coarse = codec.Stretch(encoding, src) > coarseWindow
-	if len(src) > largePacked || v.coarse && v.in.suspects.has(from(ctx), time.Now()) {
+	if len(src) > largePacked {
 		if r := v.large(ctx); r != nil {
 			return nil, r
 		}

@@ -27,11 +27,8 @@ func (v *visit) large(ctx context.Context) *otlp.Refusal {
 		return nil
 	}
 	v.from = from(ctx)
-	if s := v.in.suspects; s.has(v.from, time.Now()) {
-		if v.coarse {
-			return v.wait(ctx, s.coarse)
-		}
-		return v.wait(ctx, s.turn)
+	if v.in.suspects.has(v.from, time.Now()) {
+		return v.wait(ctx, v.in.suspects.turn)
 	}
 	return v.wait(ctx, largeSlots)
 }
@@ -40,14 +37,6 @@ func (v *visit) large(ctx context.Context) *otlp.Refusal {
 // waiting, nor what is in flight for themselves: they wait with half of it at most.
 func (v *visit) wait(ctx context.Context, turn chan struct{}) *otlp.Refusal {
 	var stopping chan struct{}
-	if turn == v.in.suspects.coarse {
-		defer v.in.suspects.forCoarse.Add(-1)
-		if v.in.suspects.forCoarse.Add(1) > maxCoarse {
-			return otlp.Refuse(otlp.ReasonOverloaded, nil,
-				"%d requests wait for the turn of addresses that sent large ones for nothing to have a window of more than %d bytes filled: use gzip or zstd", maxCoarse, coarseWindow).
-				WithRetryAfter(jitter(retryOverloaded))
-		}
-	}
 	if turn != largeSlots {
 		stopping = v.in.stopping
 		mine := int64(v.held.held)

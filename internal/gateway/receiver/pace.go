@@ -47,9 +47,6 @@ func (v *visit) rest(ctx context.Context) error {
 	worked := began.Sub(v.sliceSince)
 	if worked >= slice {
 		rest := min(restFactor*worked, maxSliceRest)
-		if v.turn == v.in.suspects.coarse {
-			rest = min(coarseFactor*worked, maxCoarseRest)
-		}
 		select {
 		case <-c.after(rest):
 		case <-ctx.Done():
@@ -71,9 +68,6 @@ func (v *visit) rest(ctx context.Context) error {
 // owed is how long the turn has to rest after its work.
 func (v *visit) owed(now time.Time) time.Duration {
 	worked := now.Sub(v.turnSince) - v.rested
-	if v.turn == v.in.suspects.coarse {
-		return min(maxCoarseRest, coarseFactor*worked) - v.rested
-	}
 	return min(maxRest, restFactor*worked) - v.rested
 }
 

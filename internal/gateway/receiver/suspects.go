@@ -19,27 +19,16 @@ const (
 	// however many, have a tenth of a core.
 	restFactor = 9
 	maxRest    = 2 * time.Second
-	// coarseFactor is that for what cannot be cut: a core that is taken for 45 ms is
-	// felt by whoever wants it meanwhile, so it has to be rare.
-	coarseFactor  = 99
-	maxCoarseRest = 5 * time.Second
-	maxCoarse     = 1
-	// coarseWindow is the largest window that counts as cut: 3 ms.
-	coarseWindow = 1 << 20
 )
 
 // suspects remembers the sources of connections, in a fixed amount of memory: those
 // that share a place with another are suspected with it, which costs them a worse
 // turn and nothing else. A proxy in front is one source.
 type suspects struct {
-	turn chan struct{} // the one for large requests of all of them
-	// coarse is the same for what cannot be unpacked in slices, which would keep the
-	// others waiting. No more than maxCoarse wait for it.
-	coarse    chan struct{}
-	forCoarse atomic.Int64 // those who wait
-	arrivals  arrivals
-	after     func(time.Duration, func())
-	clock     clock
+	turn     chan struct{} // the one for large requests of all of them
+	arrivals arrivals
+	after    func(time.Duration, func())
+	clock    clock
 
 	waiting atomic.Int64 // bytes of requests that wait for a turn
 	seed    maphash.Seed
@@ -47,7 +36,7 @@ type suspects struct {
 }
 
 func newSuspects() *suspects {
-	return &suspects{turn: make(chan struct{}, 1), coarse: make(chan struct{}, 1), seed: maphash.MakeSeed(),
+	return &suspects{turn: make(chan struct{}, 1), seed: maphash.MakeSeed(),
 		after: func(d time.Duration, f func()) { time.AfterFunc(d, f) }, clock: clock{time.Now, time.After}}
 }
 

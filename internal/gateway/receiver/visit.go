@@ -20,7 +20,6 @@ type visit struct {
 	from      netip.Addr    // set by large
 	turn      chan struct{} // among the large requests; nil: it has none
 	turnSince time.Time
-	coarse    bool // it cannot be unpacked in slices
 	// Of unpacking in the turn of the suspects.
 	sliceSince time.Time
 	rested     time.Duration
