@@ -101,9 +101,6 @@ func readBody(r *http.Request, b *body, c *claim, limit int) ([]byte, *otlp.Refu
 // one that is final: a slow or cut connection may be better the next time.
 func unread(r *http.Request, used int, err error) *otlp.Refusal {
 	var cut net.Error
-	if r := halt(err); r != nil {
-		return r
-	}
 	switch {
 	case errors.Is(err, errPressure):
 		return underPressure(err)

@@ -2,7 +2,6 @@ package receiver
 
 import (
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -31,9 +30,6 @@ type gate struct {
 	relieve  func()
 	waited   func() // counts a read that had to wait
 	abused   func() // counts a connection that was closed for calls that were given up
-
-	suspects *suspects     // their large messages are read slowly; nil: nobody's are
-	stopping chan struct{} // what arrives now is not worked on
 }
 
 func (g *gate) Accept() (net.Conn, error) {
@@ -41,7 +37,7 @@ func (g *gate) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gatedConn{Conn: c, gate: g, from: source(c.RemoteAddr()), closed: make(chan struct{})}, nil
+	return &gatedConn{Conn: c, gate: g, closed: make(chan struct{})}, nil
 }
 
 func (g *gate) shut() bool { return g.inUse() > g.limit }
@@ -51,12 +47,10 @@ type gatedConn struct {
 	gate   *gate
 	once   sync.Once
 	closed chan struct{}
-	from   netip.Addr
-	unrest int // bytes of large messages since the last rest; the reader's
 
 	mu         sync.Mutex
 	receiving  int       // mu; calls whose message is on the way
-	unfinished int64     // mu; bytes that were read of messages that have not ended, or less
+	unfinished int64     // mu; bytes that were read since the last time there was none
 	turnUntil  time.Time // mu; zero: it does not have the turn
 	givenUp    int       // mu; calls that ended before their message was there, less those that did not
 }
@@ -66,10 +60,6 @@ type gatedConn struct {
 // each costs next to nothing to give up (CVE-2023-44487), and here the start of a
 // call. A sound client connects anew.
 const maxGivenUp = 1000
-
-// callOverhead is more than a call has on the wire beside its message: what were
-// forgotten would add up on a connection that always has a call.
-const callOverhead = 1 << 10
 
 // gatedAddr leads from a call to its connection: gRPC has it as the peer.
 type gatedAddr struct {
@@ -81,16 +71,16 @@ type gatedAddr struct {
 func (c *gatedConn) RemoteAddr() net.Addr { return gatedAddr{c.Conn.RemoteAddr(), c} }
 
 // begin is told that a call waits for its message; the returned function whether it
-// has it, of that size, or never will.
-func (a gatedAddr) begin() (ended func(arrived bool, size int)) {
+// has it, or never will.
+func (a gatedAddr) begin() (ended func(arrived bool)) {
 	c := a.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.receiving++; c.receiving == 1 {
 		c.unfinished = 0
 	}
-	return func(arrived bool, size int) {
-		if c.ended(arrived, size) {
+	return func(arrived bool) {
+		if c.ended(arrived) {
 			c.gate.abused()
 			_ = c.Close() // its peer may have been faster
 		}
@@ -98,14 +88,13 @@ func (a gatedAddr) begin() (ended func(arrived bool, size int)) {
 }
 
 // ended tells whether the peer has given up too much.
-func (c *gatedConn) ended(arrived bool, size int) (abused bool) {
+func (c *gatedConn) ended(arrived bool) (abused bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.receiving--; c.receiving == 0 {
 		c.unfinished = 0
 		c.yield()
 	}
-	c.unfinished = max(0, c.unfinished-int64(size+size>>6+callOverhead))
 	if arrived {
 		c.givenUp = max(c.givenUp-1, 0)
 		return false
@@ -129,35 +118,11 @@ func (c *gatedConn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if c.unrest >= arrivalPiece {
-		if err := c.rest(); err != nil {
-			return 0, err
-		}
-	}
 	n, err := c.Conn.Read(p)
 	c.mu.Lock()
 	c.unfinished += int64(n)
-	if c.receiving > 0 && c.unfinished > freely {
-		c.unrest += n
-	}
 	c.mu.Unlock()
 	return n, err
-}
-
-// rest keeps a suspect waiting for what was read of its large messages.
-func (c *gatedConn) rest() error {
-	n, s := c.unrest, c.gate.suspects
-	c.unrest = 0
-	if s == nil || !s.has(c.from, time.Now()) {
-		return nil
-	}
-	select {
-	case <-c.closed:
-		return net.ErrClosed
-	case <-c.gate.stopping:
-	case <-s.clock.after(s.arrivals.rest(n, s.clock.now())):
-	}
-	return nil
 }
 
 // heavy tells whether c has to have the turn, and does not.

@@ -69,8 +69,7 @@ func newGRPC(ctx context.Context, c GRPCConfig, in *Intake, tlsConfig *tls.Confi
 		crowd:   func() int64 { return g.pool.InUse() + in.InFlightBytes() },
 		crowded: int64(in.limits.MaxInFlightBytes) / 4, heavy: largeBytes, turn: make(chan struct{}, 1),
 		relieve: func() { g.relieve(patience) }, waited: in.metrics.gateWaits.Inc,
-		abused:   in.metrics.connections.WithLabelValues(transportGRPC, "calls_given_up").Inc,
-		suspects: in.suspects, stopping: in.stopping,
+		abused: in.metrics.connections.WithLabelValues(transportGRPC, "calls_given_up").Inc,
 	}}
 	options := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(grpcwire.Codec{}),
@@ -180,7 +179,7 @@ func (g *GRPC) export(ctx context.Context, s otlp.Signal, recv func(*grpcwire.Fr
 	received, ended := g.receiving.begin(ctx), beginOn(ctx)
 	err := recv(&frame)
 	received()
-	ended(err == nil || ctx.Err() == nil, frame.Len())
+	ended(err == nil || ctx.Err() == nil)
 	if err != nil {
 		return nil, v.refused(0, receiveRefusal(ctx, err, int(g.intake.limits.MaxRequestBytes)))
 	}
@@ -205,13 +204,13 @@ func (g *GRPC) export(ctx context.Context, s otlp.Signal, recv func(*grpcwire.Fr
 }
 
 // beginOn is begin of the connection of a call.
-func beginOn(ctx context.Context) (ended func(arrived bool, size int)) {
+func beginOn(ctx context.Context) (ended func(arrived bool)) {
 	if p, ok := peer.FromContext(ctx); ok {
 		if a, ok := p.Addr.(gatedAddr); ok {
 			return a.begin()
 		}
 	}
-	return func(bool, int) {}
+	return func(bool) {}
 }
 
 // knock is what the headers and the connection of a call say.

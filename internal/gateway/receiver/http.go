@@ -28,8 +28,7 @@ type HTTP struct {
 	pool   *grpcwire.MeteredPool
 	prefix string // of paths, taken with and without it
 
-	receiving   receiving
-	readTimeout time.Duration
+	receiving receiving
 }
 
 // NewHTTP listens at once, so that a taken port is an error at the start.
@@ -42,7 +41,7 @@ func newHTTP(ctx context.Context, c HTTPConfig, in *Intake, tlsConfig *tls.Confi
 	if err != nil {
 		return nil, fmt.Errorf("listen for OTLP/HTTP: %w; change gateway.http.listen", err)
 	}
-	h := &HTTP{intake: in, listen: in.capped(l, transportHTTP), pool: in.buffers(), prefix: c.PathPrefix, readTimeout: time.Duration(c.ReadTimeout)}
+	h := &HTTP{intake: in, listen: in.capped(l, transportHTTP), pool: in.buffers(), prefix: c.PathPrefix}
 	in.admission.pressed = func() { h.receiving.end(patience, errPressure) }
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)

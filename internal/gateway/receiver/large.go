@@ -37,7 +37,7 @@ func (v *visit) large(ctx context.Context) *otlp.Refusal {
 // waiting, nor what is in flight for themselves: they wait with half of it at most.
 func (v *visit) wait(ctx context.Context, turn chan struct{}) *otlp.Refusal {
 	var stopping chan struct{}
-	if turn != largeSlots {
+	if turn == v.in.suspects.turn {
 		stopping = v.in.stopping
 		mine := int64(v.held.held)
 		waiting := v.in.suspects.waiting.Add(mine)
@@ -59,9 +59,6 @@ func (v *visit) wait(ctx context.Context, turn chan struct{}) *otlp.Refusal {
 		return stoppingNow()
 	}
 }
-
-// suspected tells whether the turn is one of the suspects.
-func (v *visit) suspected() bool { return v.turn != nil && v.turn != largeSlots }
 
 // worked ends the turn; it may be called again.
 func (v *visit) worked() {

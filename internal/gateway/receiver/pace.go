@@ -12,8 +12,8 @@ import (
 const (
 	// slice is how long it has a core at a stretch, or one piece of the codec more.
 	slice = time.Millisecond
-	// maxSliceRest bounds the rest after a slice. What takes 50 ms waited for a core
-	// itself.
+	// maxSliceRest bounds the rest after a slice. The longest is brotli's, which fills
+	// a window of 16 MiB at once: some 50 ms. What takes longer waited for a core itself.
 	maxSliceRest = 500 * time.Millisecond
 )
 
@@ -33,7 +33,7 @@ type clock struct {
 // who leaves before it is known what it sent would never be a suspect.
 func (v *visit) pace(ctx context.Context) func(in, out int) error {
 	return func(int, int) error {
-		if !v.suspected() {
+		if v.turn != v.in.suspects.turn {
 			return nil
 		}
 		return v.rest(ctx)
@@ -46,9 +46,8 @@ func (v *visit) rest(ctx context.Context) error {
 	began := c.now()
 	worked := began.Sub(v.sliceSince)
 	if worked >= slice {
-		rest := min(restFactor*worked, maxSliceRest)
 		select {
-		case <-c.after(rest):
+		case <-c.after(min(restFactor*worked, maxSliceRest)):
 		case <-ctx.Done():
 		case <-v.in.stopping:
 		}

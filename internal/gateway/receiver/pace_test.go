@@ -108,7 +108,7 @@ func TestOwedRest(t *testing.T) {
 		{time.Minute, 0, maxRest},
 		{time.Minute, time.Second, maxRest - time.Second},
 	} {
-		v := visit{in: &Intake{suspects: newSuspects()}, turnSince: at, rested: c.rested}
+		v := visit{turnSince: at, rested: c.rested}
 		if got := v.owed(at.Add(c.took)); got != c.want {
 			t.Errorf("%v with rests of %v: %v, want %v", c.took, c.rested, got, c.want)
 		}

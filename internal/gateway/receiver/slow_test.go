@@ -292,16 +292,16 @@ func TestCallsThatAreGivenUp(t *testing.T) {
 	}
 	sound, idle := conn(), conn()
 	for i := range 5 * maxGivenUp {
-		sound.begin()(i%2 == 0, 0)
+		sound.begin()(i%2 == 0)
 	}
 	for range maxGivenUp {
-		idle.begin()(false, 0)
+		idle.begin()(false)
 	}
 	if closed != 0 {
 		t.Fatalf("%d connections are closed too early", closed)
 	}
 	for range 3 {
-		idle.begin()(false, 0)
+		idle.begin()(false)
 	}
 	if _, err := idle.conn.Write([]byte{1}); closed != 1 || err == nil {
 		t.Errorf("%d connections are counted as closed, and a write says %v", closed, err)

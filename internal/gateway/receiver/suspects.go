@@ -25,12 +25,11 @@ const (
 // that share a place with another are suspected with it, which costs them a worse
 // turn and nothing else. A proxy in front is one source.
 type suspects struct {
-	turn     chan struct{} // the one for large requests of all of them
-	arrivals arrivals
-	after    func(time.Duration, func())
-	clock    clock
+	turn  chan struct{} // the one for large requests of all of them
+	after func(time.Duration, func())
+	clock clock
 
-	waiting atomic.Int64 // bytes of requests that wait for a turn
+	waiting atomic.Int64 // bytes of requests that wait for turn
 	seed    maphash.Seed
 	until   [1 << 12]atomic.Int64 // Unix time in nanoseconds
 }
