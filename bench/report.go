@@ -4,8 +4,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,6 +111,7 @@ func (r *report) save(dir string, errs io.Writer) error {
 }
 
 // write puts the report into a file named by time and commit.
+// write never takes the place of another run, which may have begun in the same second.
 func (r *report) write(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
@@ -117,6 +120,18 @@ func (r *report) write(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, r.Time.Format("20060102T150405Z")+"-"+r.Commit+".json")
-	return path, os.WriteFile(path, append(b, '\n'), 0o644)
+	name, more := filepath.Join(dir, r.Time.Format("20060102T150405Z")+"-"+r.Commit), ""
+	for n := 2; ; n++ {
+		path := name + more + ".json"
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if errors.Is(err, fs.ErrExist) {
+			more = fmt.Sprintf("-%d", n)
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		_, err = f.Write(append(b, '\n'))
+		return path, errors.Join(err, f.Close())
+	}
 }

@@ -3,11 +3,13 @@ package load
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,6 +83,13 @@ func (r *running) say(line string) {
 	}
 }
 
+// mark begins the window, and returns when it has begun.
+func (r *running) mark() {
+	r.t.Helper()
+	r.say("mark")
+	r.say("") // is read when mark was obeyed
+}
+
 func (r *running) end() Result {
 	r.t.Helper()
 	r.commands.Close()
@@ -113,14 +122,24 @@ func TestEveryKindOfLoadArrives(t *testing.T) {
 		"largest request": {"-items", "5000"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ids := !strings.Contains(name, "metrics")
+			ids, clients := !strings.Contains(name, "metrics"), uint64(4)
+			if name == "many" {
+				clients = 100
+			}
 			addr, stats := startSink(t, ids)
 			r := generate(t, append([]string{"-target", addr, "-items", "50", "-connections", "2", "-clients", "4"}, more...)...)
-			r.say("mark")
-			for {
-				if now, err := sink.Read(context.Background(), stats); err != nil {
+			r.mark()
+			arrived := func() sink.Stats {
+				now, err := sink.Read(context.Background(), stats)
+				if err != nil {
 					t.Fatal(err)
-				} else if now.Items >= 2000 && now.Requests >= 20 { // most of them answered
+				}
+				return now
+			}
+			// Of what arrives from here on, a client has one at most that is not
+			// answered, and one that was under way before.
+			for marked := arrived(); ; {
+				if now := arrived(); now.Items >= 2000 && now.Requests > marked.Requests+20+2*clients {
 					break
 				}
 			}
@@ -142,9 +161,18 @@ func TestEveryKindOfLoadArrives(t *testing.T) {
 }
 
 func TestFailedRequestsAreCounted(t *testing.T) {
-	r := generate(t, "-target", freeAddr(t), "-clients", "1", "-connections", "1", "-timeout", "20ms") // nobody listens there
-	r.say("mark")
-	time.Sleep(100 * time.Millisecond)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	r := generate(t, "-target", l.Addr().String(), "-transport", "http", "-clients", "1")
+	r.mark()
+	if c, err := l.Accept(); err != nil { // a request is under way
+		t.Fatal(err)
+	} else if err := errors.Join(c.Close(), l.Close()); err != nil {
+		t.Fatal(err)
+	}
 	if g := r.end(); g.AckedItems != 0 || g.Failed == 0 || len(g.Errors) == 0 || g.Latency.Max != 0 {
 		t.Errorf("nobody answered and %+v", g)
 	}
@@ -154,9 +182,11 @@ func TestFailedRequestsAreCounted(t *testing.T) {
 // request after a while: on a schedule that it cannot keep, waiting is counted.
 func TestLatencyCountsFromWhenARequestWasDue(t *testing.T) {
 	const slow = 30 * time.Millisecond
+	var answered atomic.Int64
 	server := &http.Server{Addr: freeAddr(t), Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		io.Copy(io.Discard, req.Body)
 		time.Sleep(slow)
+		answered.Add(1)
 	})}
 	l, err := net.Listen("tcp", server.Addr)
 	if err != nil {
@@ -167,8 +197,10 @@ func TestLatencyCountsFromWhenARequestWasDue(t *testing.T) {
 	defer func() { server.Close(); <-done }()
 	run := func(rate string) Result {
 		r := generate(t, "-target", server.Addr, "-transport", "http", "-items", "1", "-clients", "1", "-rate", rate)
-		r.say("mark")
-		time.Sleep(20 * slow)
+		r.mark()
+		for enough := answered.Load() + 20; answered.Load() < enough; {
+			time.Sleep(time.Millisecond)
+		}
 		return r.end()
 	}
 	closed, scheduled := run("0"), run("300") // one each 3 ms, where one takes 30
