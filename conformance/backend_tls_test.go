@@ -63,6 +63,21 @@ func TestBackendsSpeakTLS(t *testing.T) {
 	}
 }
 
+func TestHandshakesThatSayWhy(t *testing.T) {
+	var h handshakes
+	say := func(what string) string {
+		if _, err := h.Write([]byte("http: TLS handshake error from 127.0.0.1:1: " + what + "\n")); err != nil {
+			t.Fatal(err)
+		}
+		return h.hint()
+	}
+	for _, x := range []struct{ said, want string }{{"EOF", ": EOF"}, {"bad certificate", "bad certificate"}, {"EOF", "bad certificate"}, {"no TLS", "no TLS"}} {
+		if got := say(x.said); !strings.HasSuffix(got, x.want) {
+			t.Errorf("after %q: %q, want the end %q", x.said, got, x.want)
+		}
+	}
+}
+
 func TestHandshakesAreBounded(t *testing.T) {
 	var h handshakes
 	for _, line := range []string{"http: something else\n", "http: TLS handshake error from 127.0.0.1:1: " + strings.Repeat("x", 10_000) + "\n", "more\n"} {

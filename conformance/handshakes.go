@@ -10,7 +10,8 @@ const maxHandshake = 300
 
 // handshakes keeps the last TLS handshake that failed at a backend, of the lines
 // that its server logs: a client that does not trust the certificate, or speaks
-// plain text, shows nowhere else.
+// plain text, shows nowhere else. A connection that only ended before its handshake
+// says nothing of why, so it takes the place of no other.
 type handshakes struct {
 	mu   sync.Mutex
 	last string // mu
@@ -22,7 +23,9 @@ func (h *handshakes) Write(line []byte) (int, error) {
 	if _, what, ok := bytes.Cut(line, []byte("TLS handshake error ")); ok {
 		what = bytes.TrimSpace(what)
 		h.mu.Lock()
-		h.last = string(what[:min(len(what), maxHandshake)])
+		if h.last == "" || !bytes.HasSuffix(what, []byte(": EOF")) {
+			h.last = string(what[:min(len(what), maxHandshake)])
+		}
 		h.mu.Unlock()
 	}
 	return n, nil
