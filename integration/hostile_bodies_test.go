@@ -34,11 +34,8 @@ func bombs(t *testing.T) []bomb {
 	var out []bomb
 	add := func(name, encoding string, body []byte) {
 		rounds := 20
-		if len(body) > 1<<20 { // takes a second to inflate
-			rounds = 3
-		}
-		if encoding == "br" { // a suspect's takes twenty seconds
-			rounds = 1
+		if len(body) > 2<<10 { // a suspect's takes seconds, most of them of rest
+			rounds = 2
 		}
 		out = append(out, bomb{name, encoding, body, rounds})
 	}

@@ -66,6 +66,25 @@ func DecodePaced(dst []byte, name string, src []byte, limit int, pace Pace) ([]b
 	return out, nil
 }
 
+// Window is the number of bytes that decoding src may fill at one go, where its header
+// says so and that can be much: for br, 64 KiB to 16 MiB (RFC 7932, 9.1). It is 0 for
+// others, which give what they have by the block.
+func Window(name string, src []byte) int {
+	if canonical, _ := Canonical(name); canonical != Brotli || len(src) == 0 {
+		return 0
+	}
+	switch b := src[0]; {
+	case b&1 == 0:
+		return 1<<16 - 16
+	case b>>1&7 != 0:
+		return 1<<(17+(b>>1&7)) - 16
+	case b>>4&7 > 1:
+		return 1<<(8+(b>>4&7)) - 16
+	default:
+		return 1<<17 - 16 // 1 is the header of a large window, which is refused
+	}
+}
+
 // DeclaredSize is the number of bytes that src claims to hold when decoded, or
 // -1 when it does not say (br, deflate, a zstd frame without content size), src
 // is damaged, or name is unknown. It reads headers only. It is a claim, good for

@@ -244,3 +244,29 @@ func TestSnappyDamagedChunks(t *testing.T) {
 		t.Errorf("no identifier: %v", err)
 	}
 }
+
+// TestWindow holds the header that Window reads against that which encoders write, and
+// against RFC 7932, 9.1.
+func TestWindow(t *testing.T) {
+	for bits := 16; bits <= 24; bits++ {
+		var b bytes.Buffer
+		w := brotli.NewWriterOptions(&b, brotli.WriterOptions{Quality: 5, LGWin: bits})
+		if _, err := w.Write(make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if n := Window("br", b.Bytes()); n != 1<<bits-16 {
+			t.Errorf("of %d bits: %d", bits, n)
+		}
+	}
+	for first, bits := range map[byte]int{0b0000001: 17, 0b0100001: 10, 0b1110001: 15, 0b0001111: 24} {
+		if n := Window("br", []byte{first}); n != 1<<bits-16 {
+			t.Errorf("%07b: %d, want that of %d bits", first, n, bits)
+		}
+	}
+	if Window("br", nil) != 0 || Window("gzip", []byte{0x0f}) != 0 {
+		t.Error("there is a window where there is none to know of")
+	}
+}

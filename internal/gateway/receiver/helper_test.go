@@ -114,10 +114,12 @@ func open(t testing.TB, change ...func(*setup)) *door {
 	return d
 }
 
-// givenBack asserts that nothing of the budget and no buffer is left over.
+// givenBack asserts that nothing of the budget, no place in the line and no buffer is
+// left over.
 func (d *door) givenBack(t testing.TB) {
 	t.Helper()
 	eventually(t, "the budget is given back", func() bool { return d.InFlightBytes() == 0 })
+	eventually(t, "the line of the suspects is empty", func() bool { return d.suspects.waiting.Load() == 0 })
 	eventually(t, "HTTP buffers are given back", func() bool {
 		runtime.GC() // those of large bodies count until then
 		return d.h.pool.InUse() == 0

@@ -38,7 +38,8 @@ const trusted = 4 << 20
 // large, or larger than it seemed, is measured first, so that a bomb is refused
 // before it has memory.
 func (v *visit) inflate(ctx context.Context, encoding string, src []byte, b *body, limit int) ([]byte, *otlp.Refusal) {
-	if len(src) > largePacked {
+	wide := codec.Window(encoding, src) > trusted // any look at it fills that
+	if len(src) > largePacked || wide {
 		if r := v.large(ctx); r != nil {
 			return nil, r
 		}
@@ -46,6 +47,9 @@ func (v *visit) inflate(ctx context.Context, encoding string, src []byte, b *bod
 	c := &v.held
 	base := c.held
 	room := firstRoom(codec.DeclaredSize(encoding, src), len(src), limit)
+	if wide {
+		room = max(room, min(limit, trusted+1)) // asks for the measure
+	}
 	buffer := min(room, max(boldRatio*len(src), 64<<10))
 	pace := v.pace(ctx)
 	for measured := false; ; {

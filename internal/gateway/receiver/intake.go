@@ -63,7 +63,7 @@ const sayEvery = 30 * time.Second
 
 // NewIntake makes the intake of one gateway.
 func NewIntake(l Limits, c Committer, m *Metrics, log *slog.Logger) *Intake {
-	in := &Intake{limits: l, commit: c, admission: admission{limit: int64(l.MaxInFlightBytes)}, metrics: m, log: log, said: app.NewRepeat(log, sayEvery), suspects: newSuspects(), stopping: make(chan struct{}),
+	in := &Intake{limits: l, commit: c, admission: admission{limit: int64(l.MaxInFlightBytes)}, metrics: m, log: log, said: app.NewRepeat(log, sayEvery), suspects: newSuspects(int64(l.MaxInFlightBytes) / 2), stopping: make(chan struct{}),
 		large: grpcwire.NewLarge(int64(l.MaxInFlightBytes)/2, keepLarge)}
 	in.RejectBadUTF8(l.RejectBadUTF8)
 	return in
@@ -115,6 +115,7 @@ func (v *visit) accept(ctx context.Context, payload []byte, release func()) (com
 	in.metrics.repaired.Add(float64(info.Repaired))
 	if info.Items == 0 {
 		release()
+		v.wasted() // if it was large
 		in.metrics.requests.WithLabelValues(v.signal.String(), v.transport, "empty").Inc()
 		return committer.Result{}, nil
 	}

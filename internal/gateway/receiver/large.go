@@ -26,38 +26,56 @@ func (v *visit) large(ctx context.Context) *otlp.Refusal {
 	if v.turn != nil {
 		return nil
 	}
-	v.from = from(ctx)
-	if v.in.suspects.has(v.from, time.Now()) {
-		return v.wait(ctx, v.in.suspects.turn)
+	v.from, v.arrived = from(ctx), v.held.held
+	if !v.suspected() {
+		if r := v.wait(ctx, largeSlots); r != nil || !v.suspected() {
+			return r
+		}
+		v.worked() // others of its source that came with it were for nothing
 	}
-	return v.wait(ctx, largeSlots)
+	return v.waitInLine(ctx)
 }
 
-// wait waits for one turn. Suspects may wait for seconds, so they do not keep a stop
-// waiting, nor what is in flight for themselves: they wait with half of it at most.
+func (v *visit) suspected() bool { return v.in.suspects.has(v.from, time.Now()) }
+
+// wait waits for one turn.
 func (v *visit) wait(ctx context.Context, turn chan struct{}) *otlp.Refusal {
-	var stopping chan struct{}
-	if turn == v.in.suspects.turn {
-		stopping = v.in.stopping
-		mine := int64(v.held.held)
-		waiting := v.in.suspects.waiting.Add(mine)
-		defer v.in.suspects.waiting.Add(-mine)
-		if most := v.in.admission.limit / 2; waiting > most && waiting > mine {
-			return otlp.Refuse(otlp.ReasonOverloaded, nil,
-				"%d bytes of large requests wait for the turn of addresses that sent some for nothing, and half of gateway.limits.max_in_flight_bytes is %d", waiting, most).
-				WithRetryAfter(jitter(retryOverloaded))
-		}
-	}
 	select {
 	case turn <- struct{}{}:
-		now := v.in.suspects.clock.now()
-		v.turn, v.turnSince, v.sliceSince, v.rested = turn, now, now, 0
+		v.begin(turn)
 		return nil
 	case <-ctx.Done():
 		return gone(ctx)
-	case <-stopping:
+	}
+}
+
+// waitInLine waits for the turn of the suspects. That may take seconds, so it keeps
+// neither a stop waiting nor what is in flight for itself.
+func (v *visit) waitInLine(ctx context.Context) *otlp.Refusal {
+	leave, ok := v.lineUp()
+	if !ok {
+		return v.late(ctx.Done())
+	}
+	defer leave()
+	s := v.in.suspects
+	enough := time.NewTimer(s.patience)
+	defer enough.Stop()
+	select {
+	case s.turn <- struct{}{}:
+		v.begin(s.turn)
+		return nil
+	case <-enough.C:
+		return v.late(ctx.Done())
+	case <-ctx.Done():
+		return gone(ctx)
+	case <-v.in.stopping:
 		return stoppingNow()
 	}
+}
+
+func (v *visit) begin(turn chan struct{}) {
+	now := v.in.suspects.clock.now()
+	v.turn, v.turnSince, v.sliceSince, v.rested = turn, now, now, 0
 }
 
 // worked ends the turn; it may be called again.
@@ -70,16 +88,37 @@ func (v *visit) worked() {
 
 // wasted ends the turn of a request that was large for nothing.
 func (v *visit) wasted() {
-	turn := v.turn
-	if turn == nil {
+	if v.turn == nil {
 		return
 	}
 	v.in.suspects.add(v.from, time.Now())
-	owed := v.owed(v.in.suspects.clock.now())
-	if turn == largeSlots || owed <= 0 {
+	v.restOff()
+}
+
+// gaveUp ends the turn of a request that was not worked to its end. A suspect's is
+// rested for all the same: its client that leaves has wasted the work, or leaving would
+// be the way around the rest.
+func (v *visit) gaveUp(why otlp.Reason) {
+	if left := why == otlp.ReasonCanceled || why == otlp.ReasonDeadlineExceeded; left && v.turn == v.in.suspects.turn {
+		v.wasted()
+		return
+	}
+	v.restOff()
+}
+
+// restOff ends the turn, that of the suspects when it has rested. What the request
+// holds is not needed for that.
+func (v *visit) restOff() {
+	s, turn := v.in.suspects, v.turn
+	if turn != s.turn {
+		v.worked()
+		return
+	}
+	owed := v.owed(s.clock.now(), s.factor(v.from))
+	if owed <= 0 {
 		v.worked()
 		return
 	}
 	v.turn = nil
-	v.in.suspects.after(owed, func() { <-turn })
+	s.after(owed, func() { <-turn })
 }

@@ -64,10 +64,15 @@ func (v *visit) rest(ctx context.Context) error {
 	}
 }
 
-// owed is how long the turn has to rest after its work.
-func (v *visit) owed(now time.Time) time.Duration {
-	worked := now.Sub(v.turnSince) - v.rested
-	return min(maxRest, restFactor*worked) - v.rested
+// arrival is the work that a byte is before anybody knows what it is for, over gRPC:
+// read, put into frames, copied.
+const arrival = 4 * time.Nanosecond
+
+// owed is how long the turn has to rest after its work, which is factor times as long
+// with the rests inside.
+func (v *visit) owed(now time.Time, factor time.Duration) time.Duration {
+	worked := now.Sub(v.turnSince) - v.rested + time.Duration(v.arrived)*arrival
+	return min(maxRest, factor*worked-v.rested)
 }
 
 // halt is why unpacking ended with err, where the body is not to blame.

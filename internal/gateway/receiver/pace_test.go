@@ -3,7 +3,6 @@ package receiver
 import (
 	"bytes"
 	"context"
-	"math/rand/v2"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -101,17 +100,46 @@ func TestSuspectsWorkInSlices(t *testing.T) {
 // TestOwedRest: a rest after the turn is shortened by those inside.
 func TestOwedRest(t *testing.T) {
 	at := time.Unix(1, 0)
-	for _, c := range []struct{ took, rested, want time.Duration }{
-		{100 * time.Millisecond, 0, 900 * time.Millisecond},
-		{100 * time.Millisecond, 90 * time.Millisecond, 0},
-		{200 * time.Millisecond, 90 * time.Millisecond, 900 * time.Millisecond},
-		{time.Minute, 0, maxRest},
-		{time.Minute, time.Second, maxRest - time.Second},
+	for _, c := range []struct {
+		took, rested, factor, want time.Duration
+		arrived                    int
+	}{
+		{0, 0, 9, 360 * time.Millisecond, 10e6},
+		{100 * time.Millisecond, 0, 9, 900 * time.Millisecond, 0},
+		{100 * time.Millisecond, 90 * time.Millisecond, 9, 0, 0},
+		{200 * time.Millisecond, 90 * time.Millisecond, 9, 900 * time.Millisecond, 0},
+		{20 * time.Millisecond, 0, 99, 1980 * time.Millisecond, 0},
+		{2 * time.Second, 1800 * time.Millisecond, 99, maxRest, 0},
+		{time.Minute, 0, 9, maxRest, 0},
 	} {
-		v := visit{turnSince: at, rested: c.rested}
-		if got := v.owed(at.Add(c.took)); got != c.want {
+		v := visit{turnSince: at, rested: c.rested, arrived: c.arrived}
+		if got := v.owed(at.Add(c.took), c.factor); got != c.want {
 			t.Errorf("%v with rests of %v: %v, want %v", c.took, c.rested, got, c.want)
 		}
+	}
+}
+
+// TestRestsGrow: one request of a source for nothing after the other makes its rest
+// longer, to a hundred times the work, until there was none for a minute.
+func TestRestsGrow(t *testing.T) {
+	s := newSuspects(1)
+	now := time.Unix(1000, 0)
+	other := loopback.Next()
+	for s.place(other) == s.place(loopback) {
+		other = other.Next()
+	}
+	for i, want := range []time.Duration{9, 9, 19, 39, 79, 99, 99} {
+		s.add(loopback, now)
+		if f := s.factor(loopback); f != want {
+			t.Errorf("the rest after waste %d is %d times the work, want %d", i+1, f, want)
+		}
+		now = now.Add(suspicion - 1)
+	}
+	if f := s.factor(other); f != restFactor {
+		t.Errorf("that of another source is %d times the work", f)
+	}
+	if s.add(loopback, now.Add(1)); s.factor(loopback) != restFactor {
+		t.Errorf("a minute after the last it is %d times the work", s.factor(loopback))
 	}
 }
 
@@ -122,6 +150,8 @@ func TestSuspectsGoAtOnce(t *testing.T) {
 		resting := make(chan struct{}, 1)
 		d.suspects.clock = stuck(resting)
 		d.suspects.add(loopback, time.Now())
+		owed := make(chan func(), 10)
+		d.suspects.after = func(_ time.Duration, end func()) { owed <- end }
 		ctx, leave := context.WithCancel(testContext(t))
 		answered := make(chan bool, 2)
 		go func() {
@@ -131,7 +161,18 @@ func TestSuspectsGoAtOnce(t *testing.T) {
 		<-resting
 		leave()
 		<-answered
-		eventually(t, name+": the turn of who left is free", func() bool { return len(d.suspects.turn) == 0 })
+		select { // leaving is no way around the rest
+		case end := <-owed:
+			end()
+		case <-testContext(t).Done():
+			t.Fatalf("%s: nothing is rested for after who left", name)
+		}
+		if n := d.suspects.place(loopback).wastes.Load(); n != 2 {
+			t.Errorf("%s: %d requests were for nothing, want 2 with that of who left", name, n)
+		}
+		if len(d.suspects.turn) != 0 {
+			t.Errorf("%s: the turn of who left is not free after its rest", name)
+		}
 		for range 2 {
 			go func() {
 				_, retryable := send(testContext(t), t, d, make([]byte, 11<<20))
@@ -145,36 +186,6 @@ func TestSuspectsGoAtOnce(t *testing.T) {
 			if !<-answered {
 				t.Errorf("%s: who rests or waits at the stop is not told to come again", name)
 			}
-		}
-	}
-}
-
-// TestSuspectsLeaveRoom: those who wait for the turn of the suspects have half of
-// what may be in flight.
-func TestSuspectsLeaveRoom(t *testing.T) {
-	d := open(t, func(s *setup) { s.limits.MaxRequestBytes, s.limits.MaxInFlightBytes = 4<<20, 13<<20 })
-	noise := make([]byte, 3<<20)
-	rand.NewChaCha8([32]byte{1}).Read(noise)
-	body := pack(t, "gzip", noise)
-	d.suspects.add(loopback, time.Now())
-	d.suspects.turn <- struct{}{}
-	answers := make(chan int, 3)
-	for range 3 {
-		go func() {
-			a, err := post(testContext(t), t, client(t, "h1", nil), d.url("/v1/traces"), typeProtobuf, "gzip", bytes.NewReader(body))
-			if err != nil {
-				t.Error(err)
-			}
-			answers <- a.code
-		}()
-	}
-	if code := <-answers; code != 503 {
-		t.Errorf("the third of 3 MiB, of 13 that may be in flight: %d", code)
-	}
-	<-d.suspects.turn
-	for range 2 {
-		if code := <-answers; code != 400 {
-			t.Errorf("who waited: %d", code)
 		}
 	}
 }

@@ -15,40 +15,72 @@ const (
 	// nothing.
 	suspicion = time.Minute
 	// restFactor is how long their turn rests, of the time that its work took: after
-	// each slice of unpacking, and what is missing after one more for nothing. Bombs,
-	// however many, have a tenth of a core.
+	// each slice of unpacking, and what is missing after a request.
 	restFactor = 9
-	maxRest    = 2 * time.Second
+	// mostRestFactor is what that becomes after requests of one source for nothing: it
+	// about doubles with each. Its bombs, however many, have a hundredth of a core
+	// then, and are hardly in the p99 of others; what takes longer than a
+	// hundredth of maxRest has more.
+	mostRestFactor = 99
+	// maxRest bounds the rest after a request. It is over before clients of those who
+	// wait give up.
+	maxRest = 5 * time.Second
+	// patience is how long a large request waits for its turn, less than the 10 s that
+	// OpenTelemetry SDKs and Collectors do.
+	patience = 8 * time.Second
+	// tarry is how late those are answered who are told to come again.
+	tarry = 2 * time.Second
 )
 
 // suspects remembers the sources of connections, in a fixed amount of memory: those
-// that share a place with another are suspected with it, which costs them a worse
-// turn and nothing else. A proxy in front is one source.
+// that share a place with another are suspected with it, which costs them turns and
+// waits and nothing else. A proxy in front is one source.
 type suspects struct {
 	turn  chan struct{} // the one for large requests of all of them
 	after func(time.Duration, func())
 	clock clock
 
-	waiting atomic.Int64 // bytes of requests that wait for turn
-	seed    maphash.Seed
-	until   [1 << 12]atomic.Int64 // Unix time in nanoseconds
+	waiting  atomic.Int64 // bytes of requests that wait for turn
+	room     int64        // for them
+	patience time.Duration
+
+	seed   maphash.Seed
+	places [1 << 12]place
 }
 
-func newSuspects() *suspects {
-	return &suspects{turn: make(chan struct{}, 1), seed: maphash.MakeSeed(),
+type place struct {
+	until  atomic.Int64 // Unix time in nanoseconds
+	wastes atomic.Int64 // since until was in the past
+}
+
+// newSuspects lets bytes of requests wait for their turn.
+func newSuspects(bytes int64) *suspects {
+	return &suspects{turn: make(chan struct{}, 1), seed: maphash.MakeSeed(), room: bytes, patience: patience,
 		after: func(d time.Duration, f func()) { time.AfterFunc(d, f) }, clock: clock{time.Now, time.After}}
 }
 
+// add notes one more request for nothing.
 func (s *suspects) add(a netip.Addr, now time.Time) {
-	s.place(a).Store(now.Add(suspicion).UnixNano())
+	p := s.place(a)
+	if p.until.Swap(now.Add(suspicion).UnixNano()) <= now.UnixNano() {
+		p.wastes.Store(0)
+	}
+	p.wastes.Add(1)
 }
 
 func (s *suspects) has(a netip.Addr, now time.Time) bool {
-	return s.place(a).Load() > now.UnixNano()
+	return s.place(a).until.Load() > now.UnixNano()
 }
 
-func (s *suspects) place(a netip.Addr) *atomic.Int64 {
-	return &s.until[maphash.Comparable(s.seed, a)%uint64(len(s.until))]
+// factor is how many times its work the last request of a suspect is rested for: 9, 19,
+// 39, 79, and 99 from the sixth for nothing on.
+func (s *suspects) factor(a netip.Addr) time.Duration {
+	doublings := min(max(s.place(a).wastes.Load()-2, 0), 4) // the first made it a suspect
+	return min(time.Duration(restFactor+1)<<doublings-1, mostRestFactor)
+}
+
+func (s *suspects) place(a netip.Addr) *place {
+	return &s.places[maphash.Comparable(s.seed, a)%uint64(len(s.places))]
 }
 
 type sourceKey struct{}

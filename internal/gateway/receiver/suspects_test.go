@@ -14,7 +14,7 @@ import (
 )
 
 func TestSuspects(t *testing.T) {
-	s := newSuspects()
+	s := newSuspects(1 << 20)
 	now := time.Now()
 	bad, good := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	for s.place(bad) == s.place(good) {

@@ -18,11 +18,13 @@ type visit struct {
 	pass      tenant.Pass
 	held      claim
 	from      netip.Addr    // set by large
+	arrived   int           // the same: bytes that the request held before its work
 	turn      chan struct{} // among the large requests; nil: it has none
 	turnSince time.Time
 	// Of unpacking in the turn of the suspects.
 	sliceSince time.Time
 	rested     time.Duration
+	tarries    <-chan struct{} // closed when its client has gone; nil, or its answer is delayed
 }
 
 // enter lets a request in before anything of it is read, or refuses.
@@ -61,7 +63,9 @@ func (v *visit) limit() int { return v.pass.MaxRequestBytes(int(v.in.limits.MaxR
 // for.
 func (v *visit) refused(items int, r *otlp.Refusal) *otlp.Refusal {
 	v.pass.Refused(r.Reason)
-	if !r.Reason.Retryable() {
+	if r.Reason.Retryable() {
+		v.gaveUp(r.Reason)
+	} else {
 		v.wasted()
 	}
 	switch r.Reason {
@@ -74,9 +78,10 @@ func (v *visit) refused(items int, r *otlp.Refusal) *otlp.Refusal {
 	return v.in.refused(v.signal, v.transport, items, r)
 }
 
-// leave gives back what the request held.
+// leave gives back what the request held. Its answer goes out after it.
 func (v *visit) leave() {
 	v.worked()
 	v.held.release()
 	v.pass.End()
+	v.tarry()
 }
