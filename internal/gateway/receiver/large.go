@@ -54,7 +54,8 @@ func (v *visit) wait(ctx context.Context, turn chan struct{}) *otlp.Refusal {
 func (v *visit) waitInLine(ctx context.Context) *otlp.Refusal {
 	leave, ok := v.lineUp()
 	if !ok {
-		return v.late(ctx.Done())
+		v.tarries = ctx.Done()
+		return v.in.suspects.full()
 	}
 	defer leave()
 	s := v.in.suspects
@@ -63,9 +64,13 @@ func (v *visit) waitInLine(ctx context.Context) *otlp.Refusal {
 	select {
 	case s.turn <- struct{}{}:
 		v.begin(s.turn)
+		if ctx.Err() != nil { // both were so
+			v.worked()
+			return gone(ctx)
+		}
 		return nil
 	case <-enough.C:
-		return v.late(ctx.Done())
+		return v.in.suspects.full()
 	case <-ctx.Done():
 		return gone(ctx)
 	case <-v.in.stopping:
@@ -96,12 +101,12 @@ func (v *visit) wasted() {
 }
 
 // gaveUp ends the turn of a request that was not worked to its end. A suspect's is
-// rested for all the same: its client that leaves has wasted the work, or leaving would
-// be the way around the rest.
+// rested for all the same, and longer where clients leave in the middle, or leaving
+// would be the way around the rest. It is no reason to suspect anybody for longer:
+// honest clients leave when they wait for others.
 func (v *visit) gaveUp(why otlp.Reason) {
 	if left := why == otlp.ReasonCanceled || why == otlp.ReasonDeadlineExceeded; left && v.turn == v.in.suspects.turn {
-		v.wasted()
-		return
+		v.in.suspects.place(v.from).wastes.Add(1)
 	}
 	v.restOff()
 }
@@ -110,7 +115,7 @@ func (v *visit) gaveUp(why otlp.Reason) {
 // holds is not needed for that.
 func (v *visit) restOff() {
 	s, turn := v.in.suspects, v.turn
-	if turn != s.turn {
+	if turn != s.turn { // or it has none
 		v.worked()
 		return
 	}

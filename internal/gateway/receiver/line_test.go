@@ -5,6 +5,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -73,51 +74,72 @@ func TestFewWait(t *testing.T) {
 	}
 }
 
-// TestLate: who finds no room in the line or waits in vain gives back what it holds, and
-// is answered after a while. Small requests are not concerned.
+// sendsLarge are ways to send 3 MiB and be told to come again.
+var sendsLarge = map[string]func(t *testing.T, d *door, b []byte) bool{
+	"HTTP": func(t *testing.T, d *door, b []byte) bool {
+		a, err := post(testContext(t), t, client(t, "h1", nil), d.url("/v1/traces"), typeProtobuf, "gzip", bytes.NewReader(b))
+		return err == nil && a.code == http.StatusServiceUnavailable && a.header.Get("Retry-After") != ""
+	},
+	"gRPC": func(t *testing.T, d *door, b []byte) bool {
+		err := exportBytes(testContext(t), d.dial(t), otlp.Traces, b, grpc.UseCompressor("gzip"))
+		return status.Code(err) == codes.Unavailable
+	},
+}
+
+// TestLate: who finds no room in the line gives back what it holds, and is answered
+// after a while. Small requests are not concerned.
 func TestLate(t *testing.T) {
-	for name, send := range map[string]func(t *testing.T, d *door, b []byte) bool{
-		"HTTP": func(t *testing.T, d *door, b []byte) bool {
-			a, err := post(testContext(t), t, client(t, "h1", nil), d.url("/v1/traces"), typeProtobuf, "gzip", bytes.NewReader(b))
-			return err == nil && a.code == http.StatusServiceUnavailable && a.header.Get("Retry-After") != ""
-		},
-		"gRPC": func(t *testing.T, d *door, b []byte) bool {
-			err := exportBytes(testContext(t), d.dial(t), otlp.Traces, b, grpc.UseCompressor("gzip"))
-			return status.Code(err) == codes.Unavailable
-		},
-	} {
-		for why, prepare := range map[string]func(d *door){
-			"no room": func(d *door) { d.suspects.patience = time.Hour; d.suspects.waiting.Store(d.suspects.room) },
-			"in vain": func(d *door) { d.suspects.patience = time.Millisecond },
-		} {
-			d := resting(t)
-			prepare(d)
-			tarries, goes := make(chan time.Duration, 1), make(chan time.Time)
-			d.suspects.clock.after = func(wait time.Duration) <-chan time.Time { tarries <- wait; return goes }
-			answered := make(chan bool, 1)
-			go func() { answered <- send(t, d, noise(t, 3<<20)) }()
-			if wait := <-tarries; wait != tarry {
-				t.Errorf("%s, %s: the answer comes after %v", name, why, wait)
+	for name, send := range sendsLarge {
+		d := resting(t)
+		d.suspects.waiting.Store(d.suspects.room)
+		tarries, goes := make(chan time.Duration, 1), make(chan time.Time)
+		d.suspects.clock.after = func(wait time.Duration) <-chan time.Time { tarries <- wait; return goes }
+		answered := make(chan bool, 1)
+		go func() { answered <- send(t, d, noise(t, 3<<20)) }()
+		select {
+		case wait := <-tarries:
+			if wait != tarry {
+				t.Errorf("%s: the answer comes after %v", name, wait)
 			}
-			if n := d.InFlightBytes(); n != 0 {
-				t.Errorf("%s, %s: meanwhile %d bytes are in flight", name, why, n)
-			}
-			if a, err := post(testContext(t), t, client(t, "h1", nil), d.url("/v1/traces"), typeProtobuf, "", bytes.NewReader(request(otlp.Traces, 10))); err != nil || a.code != http.StatusOK {
-				t.Errorf("%s, %s: a small one: %d %v", name, why, a.code, err)
-			}
-			select {
-			case <-answered:
-				t.Errorf("%s, %s: it was answered before", name, why)
-			default:
-			}
-			close(goes)
-			if !<-answered {
-				t.Errorf("%s, %s: it was not told to come again", name, why)
-			}
-			d.suspects.waiting.Store(0)
-			<-d.suspects.turn
+		case <-answered:
+			t.Fatalf("%s: it was answered at once", name)
 		}
+		d.suspects.waiting.Store(0)
+		d.givenBack(t) // while its answer is held back
+		if a, err := post(testContext(t), t, client(t, "h1", nil), d.url("/v1/traces"), typeProtobuf, "", bytes.NewReader(request(otlp.Traces, 10))); err != nil || a.code != http.StatusOK {
+			t.Errorf("%s: a small one: %d %v", name, a.code, err)
+		}
+		close(goes)
+		if !<-answered {
+			t.Errorf("%s: it was not told to come again", name)
+		}
+		<-d.suspects.turn
 	}
+}
+
+// TestWaitedInVain: nobody waits for ever, nor longer for the answer.
+func TestWaitedInVain(t *testing.T) {
+	for name, send := range sendsLarge {
+		d := resting(t)
+		d.suspects.patience = time.Millisecond
+		d.suspects.clock.after = func(time.Duration) <-chan time.Time { t.Errorf("%s: it tarries", name); return time.After(0) }
+		if !send(t, d, noise(t, 3<<20)) {
+			t.Errorf("%s: it was not told to come again", name)
+		}
+		<-d.suspects.turn
+	}
+}
+
+// asked is a context that says when somebody begins to wait for its end.
+type asked struct {
+	context.Context
+	once  *sync.Once
+	waits chan struct{}
+}
+
+func (a asked) Done() <-chan struct{} {
+	a.once.Do(func() { close(a.waits) })
+	return a.Context.Done()
 }
 
 // TestBombsThatComeTogether: who waits for the turn of everybody while another of its
@@ -128,9 +150,10 @@ func TestBombsThatComeTogether(t *testing.T) {
 		largeSlots <- struct{}{}
 	}
 	v := visit{in: d.Intake, transport: transportHTTP}
-	ctx := context.WithValue(testContext(t), sourceKey{}, loopback)
+	ctx := asked{context.WithValue(testContext(t), sourceKey{}, loopback), new(sync.Once), make(chan struct{})}
 	got := make(chan *otlp.Refusal, 1)
 	go func() { got <- v.large(ctx) }()
+	<-ctx.waits
 	d.suspects.add(loopback, time.Now())
 	for range cap(largeSlots) {
 		<-largeSlots

@@ -22,13 +22,13 @@ const (
 	// then, and are hardly in the p99 of others; what takes longer than a
 	// hundredth of maxRest has more.
 	mostRestFactor = 99
-	// maxRest bounds the rest after a request. It is over before clients of those who
-	// wait give up.
+	// maxRest bounds the rest after a request.
 	maxRest = 5 * time.Second
-	// patience is how long a large request waits for its turn, less than the 10 s that
-	// OpenTelemetry SDKs and Collectors do.
+	// patience is how long a large request waits for its turn: one rest, and less than
+	// the 10 s that OpenTelemetry SDKs wait. Exporters of the Collector wait 5, and
+	// send again.
 	patience = 8 * time.Second
-	// tarry is how late those are answered who are told to come again.
+	// tarry is how late those are answered who found no room.
 	tarry = 2 * time.Second
 )
 
