@@ -20,6 +20,8 @@
 //     not read while half-received messages hold twice the budget.
 //   - What turns out to be a bomb has no memory: what is large, or larger than it
 //     seemed, is decompressed into nothing first, to learn its size.
+//   - Bombs leave the cores to others: large requests from who sent one for nothing
+//     have one turn together, which rests for up to 99 times its work.
 //   - Connections that say nothing hold little: no read buffer, and no stop.
 //   - What is slow ends: a request has a read_timeout over either transport, and
 //     under pressure the oldest half-received messages are ended first.
