@@ -43,7 +43,9 @@ func TestHostileIdle(t *testing.T) {
 						}
 					}
 				}
-				time.Sleep(5 * time.Second) // the others go on
+				time.Sleep(attackFor(t)) // what they cost at first
+				v.arrived()
+				time.Sleep(max(5*time.Second, attackFor(t))) // the others go on
 				if n := v.Usage().OpenFiles; n < 2*each {
 					t.Errorf("%d files are open: connections were not kept", n)
 				}

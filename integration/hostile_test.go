@@ -37,6 +37,10 @@ func alone(t *testing.T, v victim) {
 type victim struct {
 	*harness.Role
 	GRPCAddr, HTTPAddr string
+
+	// arrived ends the part of an attack that is watched by itself, and told of: what
+	// is begun after it is the attack.
+	arrived func()
 }
 
 // underAttack runs a Penstock, and other clients beside an attack on it. All of
@@ -57,9 +61,16 @@ func underAttackWithin(t *testing.T, rss int64, attack func(t *testing.T, v vict
 	worker := harness.NewWorker(t, q, harness.GRPCDestination(sink.GRPCAddr))
 	gateway.Start()
 	worker.Start()
-	v := victim{gateway, gateway.GRPCAddr, gateway.HTTPAddr}
+	v := victim{Role: gateway, GRPCAddr: gateway.GRPCAddr, HTTPAddr: gateway.HTTPAddr}
 	alone(t, v)
 	others := startOthers(t, v)
+	v.arrived = func() {
+		w := others.window(t)
+		t.Logf("ARRIVED %s | %d | %s", strings.TrimPrefix(t.Name(), "TestHostile"), w.N, w)
+		for _, f := range w.Failures {
+			t.Errorf("a request of another client failed meanwhile: %s", f)
+		}
+	}
 	if os.Getenv(floorEnv) == "1" {
 		v.GRPCAddr, v.HTTPAddr = startThrower(t)
 	}
