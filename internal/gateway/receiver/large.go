@@ -28,7 +28,7 @@ func (v *visit) large(ctx context.Context) *otlp.Refusal {
 	}
 	v.from, v.arrived = from(ctx), v.held.held
 	if !v.suspected() {
-		if r := v.wait(ctx, largeSlots); r != nil || !v.suspected() {
+		if r := v.wait(ctx); r != nil || !v.suspected() {
 			return r
 		}
 		v.worked() // others of its source that came with it were for nothing
@@ -38,11 +38,11 @@ func (v *visit) large(ctx context.Context) *otlp.Refusal {
 
 func (v *visit) suspected() bool { return v.in.suspects.has(v.from, time.Now()) }
 
-// wait waits for one turn.
-func (v *visit) wait(ctx context.Context, turn chan struct{}) *otlp.Refusal {
+// wait waits for the turn of everybody.
+func (v *visit) wait(ctx context.Context) *otlp.Refusal {
 	select {
-	case turn <- struct{}{}:
-		v.begin(turn)
+	case largeSlots <- struct{}{}:
+		v.begin(largeSlots)
 		return nil
 	case <-ctx.Done():
 		return gone(ctx)

@@ -5,7 +5,7 @@ import (
 )
 
 // The line of the suspects: large requests that are here and wait for their turn. They
-// hold half of what may be in flight together, and wait no longer than patience, else a
+// hold half of what may be in flight together, and wait no longer than linePatience, else a
 // dozen connections of one address would fill what everybody's requests are counted in.
 // Who finds no room gives back what it holds, and is told to come again after a while;
 // who has waited in vain, at once.
@@ -43,7 +43,7 @@ func (v *visit) tarry() {
 		return
 	}
 	select {
-	case <-v.in.suspects.clock.after(tarry):
+	case <-v.in.suspects.clock.after(lateAnswer):
 	case <-v.tarries:
 	case <-v.in.stopping:
 	}

@@ -98,7 +98,7 @@ func TestLate(t *testing.T) {
 		go func() { answered <- send(t, d, noise(t, 3<<20)) }()
 		select {
 		case wait := <-tarries:
-			if wait != tarry {
+			if wait != lateAnswer {
 				t.Errorf("%s: the answer comes after %v", name, wait)
 			}
 		case <-answered:

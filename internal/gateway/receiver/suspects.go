@@ -24,12 +24,12 @@ const (
 	mostRestFactor = 99
 	// maxRest bounds the rest after a request.
 	maxRest = 5 * time.Second
-	// patience is how long a large request waits for its turn: one rest, and less than
+	// linePatience is how long a large request waits for its turn: one rest, and less than
 	// the 10 s that OpenTelemetry SDKs wait. Exporters of the Collector wait 5, and
 	// send again.
-	patience = 8 * time.Second
-	// tarry is how late those are answered who found no room.
-	tarry = 2 * time.Second
+	linePatience = 8 * time.Second
+	// lateAnswer is how late those are answered who found no room.
+	lateAnswer = 2 * time.Second
 )
 
 // suspects remembers the sources of connections, in a fixed amount of memory: those
@@ -55,7 +55,7 @@ type place struct {
 
 // newSuspects lets bytes of requests wait for their turn.
 func newSuspects(bytes int64) *suspects {
-	return &suspects{turn: make(chan struct{}, 1), seed: maphash.MakeSeed(), room: bytes, patience: patience,
+	return &suspects{turn: make(chan struct{}, 1), seed: maphash.MakeSeed(), room: bytes, patience: linePatience,
 		after: func(d time.Duration, f func()) { time.AfterFunc(d, f) }, clock: clock{time.Now, time.After}}
 }
 
